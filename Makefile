@@ -1,0 +1,51 @@
+# The only list of commands. Everything they need is installed from the lock file into .venv.
+PYTHON ?= python3.11
+VENV := .venv
+BIN := $(VENV)/bin
+ARGS ?=
+SEED ?= 1
+READY := $(VENV)/.ready
+
+.PHONY: demo test unit soak lint types imports bench golden clean setup
+
+demo: setup  ## the demo call through everything, live in the terminal and on the agent page
+	@$(BIN)/trunkline demo $(ARGS)
+
+test: setup lint types imports  ## everything CI runs: real broker, stores and browser included
+	$(BIN)/python -m pytest -m unit
+	$(BIN)/python -m pytest -m "not unit"
+
+unit: setup  ## no network, under a minute
+	$(BIN)/python -m pytest -m unit
+
+soak: setup  ## what is too long for test; writes reports to bench/results
+	$(BIN)/python -m bench soak --seed $(SEED)
+
+lint: setup
+	$(BIN)/ruff format --check .
+	$(BIN)/ruff check .
+
+types: setup
+	$(BIN)/mypy
+
+imports: setup
+	$(BIN)/lint-imports
+
+bench: setup  ## lists the benchmarks; ARGS names one
+	$(BIN)/python -m bench $(ARGS)
+
+golden: setup  ## rewrites the golden files; read the diff as code
+	TRUNKLINE_GOLDEN=1 $(BIN)/python -m pytest -m unit
+
+clean:
+	rm -rf $(VENV) .kafka .trunkline .mypy_cache .ruff_cache .pytest_cache .hypothesis dist
+
+setup: $(READY)
+
+$(READY): requirements.lock pyproject.toml
+	@command -v $(PYTHON) >/dev/null || { echo "Python 3.11 is missing: install it or set PYTHON" >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check uv==0.13.9
+	$(BIN)/uv pip sync --quiet --require-hashes requirements.lock
+	$(BIN)/uv pip install --quiet --no-deps --no-build-isolation --editable .
+	@touch $@

@@ -1,0 +1,149 @@
+"""Where the board's records come from: Kafka's redacted topics, and Redis for guidance while it answers.
+
+Guidance comes both ways. Redis is the way meant for it; Kafka's copy waits `GRACE_S` for it and then counts
+for nothing, because the board has seen the revision. While Redis is silent (away, or its sink stands still)
+the copy is what the screens get, so there is no switching and nothing to lose in between. What each way
+brought first is counted.
+
+A record that cannot be read, or is of a type its topic must not carry, is counted, logged without payload and
+skipped: the screens have other records to show, and dead letters are the engine's.
+"""
+
+import asyncio
+import logging
+import random
+import time
+from collections import Counter
+from collections.abc import Awaitable, Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Final
+
+from confluent_kafka import Message
+
+from connectors.gateway.board import Frame, Shown
+from connectors.gateway.hub import Hub
+from connectors.gateway.kafka_tail import KafkaTail
+from connectors.redis import RedisGuidanceTail
+from pipeline.errors import PeerUnavailable, RecordRefused
+from topics.catalogue import HOUR_MS, TOPICS
+from topics.codec import decode
+from topics.records import Guidance
+
+# How far back a new gateway reads. Events are two a contact: enough of them tell who is live and since when.
+LOOK_BACK_MS: Final = {
+    "transcript.redacted": HOUR_MS,
+    "contact.events": 12 * HOUR_MS,
+    "guidance.feedback": HOUR_MS,
+    "guidance": HOUR_MS,
+}
+GRACE_S: Final = 0.5  # guidance is on the screen within 1 s of Kafka's time, whatever Redis does
+FRESH_S: Final = 5.0  # older guidance is history: Redis brings it no sooner
+BACKOFF_S: Final = (0.2, 0.4, 0.8, 1.6, 2.0)
+
+_LOG: Final = logging.getLogger(__name__)
+
+
+class Feed:
+    """The way of records to the hub.
+
+    Attributes:
+        counts: by name: `guidance_by_redis`, `guidance_by_kafka` (which came first), `skipped`,
+            `kafka_retries`, `redis_retries`.
+    """
+
+    def __init__(self, hub: Hub, prefix: str) -> None:
+        """Bind the feed; `prefix` stands before every topic's name."""
+        self.counts: Counter[str] = Counter()
+        self._hub = hub
+        self._prefix = prefix
+        self._has_caught_up = False
+        self._is_redis_heard = False
+
+    def readiness(self) -> Frame:
+        """Return the answer of /readyz."""
+        return {
+            "ready": self._has_caught_up and not self._hub.is_degraded,
+            "kafka": not self._hub.is_degraded,
+            "redis": self._is_redis_heard,
+            "counts": dict(self.counts),
+        }
+
+    async def follow_kafka(self, bootstrap: str) -> None:
+        """Read Kafka until cancelled."""
+        await self._keep_trying("kafka", lambda: self._follow_kafka(bootstrap))
+
+    async def follow_redis(self, url: str) -> None:
+        """Read guidance from Redis until cancelled."""
+        await self._keep_trying("redis", lambda: self._follow_redis(url))
+
+    async def _keep_trying(self, peer: str, follow: Callable[[], Awaitable[None]]) -> None:
+        failures = 0
+        while True:
+            begun_s = time.monotonic()
+            try:
+                await follow()
+            except PeerUnavailable:
+                self.counts[f"{peer}_retries"] += 1
+            if time.monotonic() - begun_s > BACKOFF_S[-1]:
+                failures = 0
+            await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)] * random.uniform(0.5, 1.0))
+            failures += 1
+
+    async def _follow_kafka(self, bootstrap: str) -> None:
+        loop = asyncio.get_running_loop()
+        look_back_ms = {self._prefix + topic: back_ms for topic, back_ms in LOOK_BACK_MS.items()}
+        pool = ThreadPoolExecutor(1, "gateway-kafka")  # a consumer belongs to one thread
+        opening = loop.run_in_executor(pool, KafkaTail, bootstrap, look_back_ms)
+        try:
+            tail = await opening
+            while True:
+                self._take_batch(await loop.run_in_executor(pool, tail.read))
+                self._has_caught_up = self._has_caught_up or tail.has_caught_up
+                self._hub.degrade(is_degraded=not tail.is_answered)
+        except PeerUnavailable:
+            self._hub.degrade(is_degraded=True)
+            raise
+        finally:
+            if opening.done() and not opening.cancelled() and opening.exception() is None:
+                await loop.run_in_executor(pool, opening.result().close)
+            pool.shutdown(wait=False)
+
+    async def _follow_redis(self, url: str) -> None:
+        try:
+            async for key, guidance in RedisGuidanceTail(url, self._prefix):
+                self._is_redis_heard = True
+                self._show_guidance("redis", guidance, key, 0)
+        finally:
+            self._is_redis_heard = False
+
+    def _take_batch(self, messages: list[Message]) -> None:
+        for message in messages:
+            record = self._read(message)
+            if record is not None:
+                self._take(record, message.key() or b"", message.timestamp()[1])
+
+    def _take(self, record: Shown, key: bytes, logged_ms: int) -> None:
+        if not isinstance(record, Guidance):
+            self._hub.take(record, key, logged_ms)
+        elif self._is_redis_heard and time.time() - logged_ms / 1000 < FRESH_S:
+            loop = asyncio.get_running_loop()
+            loop.call_later(GRACE_S, self._show_guidance, "kafka", record, key, logged_ms)
+        else:
+            self._show_guidance("kafka", record, key, logged_ms)
+
+    def _show_guidance(self, way: str, guidance: Guidance, key: bytes, logged_ms: int) -> None:
+        if self._hub.take(guidance, key, logged_ms):
+            self.counts[f"guidance_by_{way}"] += 1
+
+    def _read(self, message: Message) -> Shown | None:
+        """Decode a record; None for one that its topic must not carry, such as a turn before redaction."""
+        topic = (message.topic() or "").removeprefix(self._prefix)
+        try:
+            record = decode(message.value() or b"")
+        except RecordRefused:
+            record = None
+        if isinstance(record, Shown) and isinstance(record, TOPICS[topic].records):
+            return record
+        self.counts["skipped"] += 1
+        _LOG.warning("record skipped: %s[%s]@%s", topic, message.partition(), message.offset())
+        return None

@@ -1,0 +1,48 @@
+"""Clicks on their way to Kafka: one record each, acknowledged before the screen hears of it."""
+
+import asyncio
+from concurrent.futures import ThreadPoolExecutor
+
+from confluent_kafka import KafkaError, KafkaException, Message
+
+from connectors.gateway.board import Card
+from pipeline.errors import PeerUnavailable
+from topics.clients import producer
+from topics.codec import encode
+
+ACK_LIMIT_S = 4.0  # a person waits for it
+
+
+class FeedbackWriter:
+    """The one producer of a gateway process."""
+
+    def __init__(self, bootstrap: str, prefix: str) -> None:
+        self._producer = producer(bootstrap, **{"delivery.timeout.ms": int(ACK_LIMIT_S * 1000)})
+        self._topic = prefix + "guidance.feedback"
+        self._pool = ThreadPoolExecutor(1, "gateway-feedback")
+
+    async def send(self, card: Card) -> None:
+        """Write one record under the contact's key.
+
+        Raises:
+            PeerUnavailable: Kafka has not acknowledged it in time; it may or may not be there.
+        """
+        await asyncio.get_running_loop().run_in_executor(self._pool, self._send, card)
+
+    def close(self) -> None:
+        """Stop after the record that is under way."""
+        self._pool.shutdown(wait=False)
+
+    def _send(self, card: Card) -> None:
+        failures: list[KafkaError | None] = []
+
+        def on_delivery(error: KafkaError | None, _: Message) -> None:
+            failures.append(error)
+
+        try:
+            self._producer.produce(self._topic, encode(card.feedback), card.key, on_delivery=on_delivery)
+            self._producer.flush(ACK_LIMIT_S + 1)
+        except (KafkaException, BufferError):
+            raise PeerUnavailable("feedback was not taken") from None
+        if failures != [None]:
+            raise PeerUnavailable("feedback was not acknowledged")

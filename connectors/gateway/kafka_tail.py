@@ -1,0 +1,126 @@
+"""Topics read to their end and beyond, without a group: the blocking half of the feed, in its own thread.
+
+It owns where reading starts and whether Kafka answers; what the bytes mean is the feed's.
+"""
+
+import sys
+import time
+from collections.abc import Mapping
+
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
+
+from pipeline.errors import PeerUnavailable
+from topics.clients import tail_consumer
+
+BATCH_RECORDS = 200  # one batch is applied in one step of the loop: some 10 ms
+READ_S = 0.1
+PROBE_S = 1.0  # between two signs of life of the broker, and how long to wait for one
+ASK_S = 5.0
+
+
+class KafkaTail:
+    """Every partition of some topics, from a while ago onwards.
+
+    Attributes:
+        is_answered: whether the broker gave a sign of life within the last `PROBE_S`.
+    """
+
+    def __init__(self, bootstrap: str, look_back_ms: Mapping[str, int]) -> None:
+        """Find the positions and start to read.
+
+        Args:
+            bootstrap: `host:port` of Kafka.
+            look_back_ms: by topic, how far back its reading starts, in Kafka's time.
+
+        Raises:
+            PeerUnavailable: Kafka does not answer, or a topic does not exist yet.
+        """
+        self.is_answered = True
+        self._heard_s = time.monotonic()
+        self._probe_topic = next(iter(look_back_ms))
+        self._consumer = tail_consumer(bootstrap)
+        try:
+            self._behind = _assign(self._consumer, look_back_ms)
+        except KafkaException as error:
+            self._consumer.close()
+            raise PeerUnavailable(f"Kafka does not tell positions: {error.args[0].name()}") from None
+        except PeerUnavailable:
+            self._consumer.close()
+            raise
+
+    @property
+    def has_caught_up(self) -> bool:
+        """Whether everything was read that was there at the start."""
+        return not self._behind
+
+    def read(self) -> list[Message]:
+        """Return what has arrived, waiting `READ_S` for a first record.
+
+        Raises:
+            PeerUnavailable: a position is lost, or the topic: only opening again helps.
+        """
+        first = self._consumer.poll(READ_S)
+        if first is None:
+            self._probe()
+            return []
+        messages = [first, *self._consumer.consume(BATCH_RECORDS - 1, timeout=0)]
+        for message in messages:
+            self._check_off(message)
+        self._heard()
+        return messages
+
+    def close(self) -> None:
+        """Leave."""
+        self._consumer.close()
+
+    def _check_off(self, message: Message) -> None:
+        error = message.error()
+        if error is not None:
+            raise PeerUnavailable(f"Kafka took a position away: {error.name()}")
+        # A message without an error has a place; the client's types do not say so.
+        place = (message.topic() or "", message.partition() or 0)
+        if (message.offset() or 0) + 1 >= self._behind.get(place, sys.maxsize):
+            del self._behind[place]
+
+    def _probe(self) -> None:
+        """A consumer whose broker is gone just sees nothing; so ask."""
+        if time.monotonic() - self._heard_s < PROBE_S:
+            return
+        try:
+            self._consumer.list_topics(self._probe_topic, timeout=PROBE_S)
+        except KafkaException:
+            self.is_answered = False
+        else:
+            self._heard()
+
+    def _heard(self) -> None:
+        self.is_answered = True
+        self._heard_s = time.monotonic()
+
+
+def _assign(consumer: Consumer, look_back_ms: Mapping[str, int]) -> dict[tuple[str, int], int]:
+    """Assign every partition; return the end offset of each that has something to catch up with."""
+    since_ms = {topic: int(time.time() * 1000) - back_ms for topic, back_ms in look_back_ms.items()}
+    places = [
+        TopicPartition(topic, n, since_ms[topic]) for topic in since_ms for n in _partitions(consumer, topic)
+    ]
+    # The ends come first: a record that arrives between the two questions must not be skipped.
+    ends = [consumer.get_watermark_offsets(place, timeout=ASK_S)[1] for place in places]
+    starts = consumer.offsets_for_times(places, timeout=ASK_S)
+    behind = {}
+    for start, end in zip(starts, ends, strict=True):
+        if start.error is not None:
+            raise KafkaException(start.error)
+        if start.offset < 0:  # nothing is that young
+            start.offset = end
+        if start.offset < end:
+            behind[(start.topic, start.partition)] = end
+    consumer.assign(starts)
+    return behind
+
+
+def _partitions(consumer: Consumer, topic: str) -> list[int]:
+    found = consumer.list_topics(topic, timeout=ASK_S).topics[topic]
+    if found.error is not None:
+        raise PeerUnavailable(f"no topic {topic}: {found.error.name()}")
+    return sorted(found.partitions)

@@ -1,0 +1,66 @@
+"""One gateway process: feed, hub and server, wired. Replicas need not know each other."""
+
+import asyncio
+import errno
+import secrets
+from collections.abc import Callable
+
+from aiohttp import web
+
+from connectors.gateway.board import Board
+from connectors.gateway.feed import Feed
+from connectors.gateway.feedback import FeedbackWriter
+from connectors.gateway.hub import Hub
+from connectors.gateway.server import Server
+from pipeline.errors import PeerUnavailable
+
+STOP_LIMIT_S = 5.0
+
+
+async def run(
+    bootstrap: str,
+    prefix: str,
+    redis_url: str | None,
+    host: str = "127.0.0.1",
+    port: int = 0,
+    on_ready: Callable[[int], None] = lambda _: None,
+) -> None:
+    """Serve agent pages until cancelled; then close every socket with 1012.
+
+    Args:
+        bootstrap: `host:port` of Kafka; it may be away, then the pages say so.
+        prefix: stands before every topic's name.
+        redis_url: where guidance comes through; None leaves it to Kafka.
+        host: address to listen on.
+        port: 0 takes a free one.
+        on_ready: called with the port once pages are served.
+
+    Raises:
+        PeerUnavailable: the port is taken.
+    """
+    hub = Hub(Board(epoch=secrets.token_hex(8)))
+    feed = Feed(hub, prefix)
+    writer = FeedbackWriter(bootstrap, prefix)
+    runner = web.AppRunner(
+        Server(hub, writer.send, feed.readiness).application(), access_log=None, shutdown_timeout=STOP_LIMIT_S
+    )
+    try:
+        on_ready(await _listen(runner, host, port))
+        async with asyncio.TaskGroup() as tasks:
+            tasks.create_task(feed.follow_kafka(bootstrap))
+            if redis_url is not None:
+                tasks.create_task(feed.follow_redis(redis_url))
+    finally:
+        await runner.cleanup()
+        writer.close()
+
+
+async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
+    await runner.setup()
+    try:
+        await web.TCPSite(runner, host, port).start()
+    except OSError as error:
+        if error.errno != errno.EADDRINUSE:
+            raise PeerUnavailable(f"cannot listen on {host}:{port}: {error.strerror}") from None
+        raise PeerUnavailable(f"port {port} of {host} is taken") from None
+    return int(runner.addresses[0][1])

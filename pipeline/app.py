@@ -1,0 +1,102 @@
+"""Wiring: which object answers which name. The only module that knows both the stages and the connectors."""
+
+import asyncio
+import socket
+from collections.abc import Awaitable, Callable, Mapping
+from pathlib import Path
+from typing import Protocol
+
+from pipeline.engines.kafka import KafkaWorker, WorkerConfig
+from pipeline.errors import InputError
+from pipeline.settings import Settings
+from pipeline.topology import group_names, group_of
+
+Service = Callable[[object], Awaitable[object]]
+
+SINKS = ("postgres", "redis")
+GATEWAY = "gateway"
+GROUPS = (*group_names(), *SINKS, GATEWAY)
+
+
+class Runner(Protocol):
+    """What a worker process runs."""
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it does its work now."""
+
+    @property
+    def assigned(self) -> tuple[int, ...]:
+        """The partitions it holds."""
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`."""
+
+
+def worker(settings: Settings, group: str, number: int) -> Runner:
+    """Make what one worker process of a group runs.
+
+    Raises:
+        InputError: no such group, or a setting it needs is missing.
+    """
+    if group in SINKS:
+        return _sink(settings, group)
+    if group == GATEWAY:
+        return _gateway(settings)
+    if group not in group_names():
+        raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
+    rows = group_of(group)
+    member = f"{settings.topic_prefix}{socket.gethostname()}-{group}-{number}"
+    config = WorkerConfig(settings.kafka_bootstrap, settings.topic_prefix, member, settings.group_protocol)
+    return KafkaWorker(config, rows, services(settings, rows.services))
+
+
+def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = True) -> Mapping[str, Service]:
+    """Make the services that stages ask.
+
+    Args:
+        settings: which recogniser, where objects go.
+        names: the services that are needed; models of others are not loaded.
+        is_paced: whether a scripted recogniser takes its time.
+
+    Raises:
+        InputError: the recogniser is unknown or its file malformed.
+    """
+    makers: dict[str, Callable[[], Service]] = {
+        "asr": lambda: _recogniser(settings.asr, is_paced=is_paced),
+        "objects": lambda: _objects(settings.objects_dir),
+    }
+    return {name: makers[name]() for name in names}
+
+
+def check_recogniser(name: str) -> None:
+    """Refuse an unknown recogniser or a malformed reference before work starts.
+
+    Raises:
+        InputError: it is one of these.
+    """
+    if name.startswith("scripted:"):
+        _scripted(name, is_paced=False)
+    elif name != "moonshine":
+        raise InputError(f"no recogniser {name}; this version has moonshine and scripted:REF.json")
+
+
+def _recogniser(name: str, *, is_paced: bool) -> Service:
+    check_recogniser(name)
+    if name.startswith("scripted:"):
+        return _scripted(name, is_paced=is_paced)
+    from connectors.moonshine import MoonshineAsr  # loads the model: only where it is used
+
+    return MoonshineAsr().answer
+
+
+def _scripted(name: str, *, is_paced: bool) -> Service:
+    from connectors.scripted import ScriptedAsr
+
+    return ScriptedAsr(Path(name.removeprefix("scripted:")), is_paced=is_paced).answer
+
+
+def _objects(root: Path) -> Service:
+    from connectors.objects import LocalObjects
+
+    return LocalObjects(root).answer

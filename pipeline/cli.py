@@ -1,0 +1,206 @@
+"""The command line: parses, delegates, and turns errors into exit codes. The contract is `docs/cli.md`.
+
+Exit codes: 0 done, 1 failure during the work, 2 knowable before work starts, 3 a check found a difference,
+130 after Ctrl-C, 143 after SIGTERM.
+"""
+
+import asyncio
+import json
+import signal
+import sys
+from collections.abc import Coroutine
+from importlib import resources
+from pathlib import Path
+from typing import Annotated, TypeVar
+
+import typer
+
+from pipeline import logs
+from pipeline.errors import DifferenceFound, InputError, TrunklineError
+
+T = TypeVar("T")
+
+EXIT_FAILURE, EXIT_INPUT, EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 3, 130, 143
+
+app = typer.Typer(name="trunkline", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+kafka_app = typer.Typer(no_args_is_help=True, help="The embedded development broker (real Apache Kafka).")
+topics_app = typer.Typer(no_args_is_help=True, help="Declared topics against a broker.")
+app.add_typer(kafka_app, name="kafka")
+app.add_typer(topics_app, name="topics")
+
+Customer = Annotated[Path, typer.Option(help="WAV of the customer's track: mono, 8 kHz, 16-bit PCM or G.711.")]
+Agent = Annotated[Path, typer.Option(help="WAV of the agent's track.")]
+Speed = Annotated[float, typer.Option(min=0, help="N times real time; 0 is as fast as the pipeline accepts.")]
+
+
+class _Terminated(BaseException):
+    """SIGTERM came."""
+
+
+def main() -> int:
+    """Run the command line and return its exit code."""
+    logs.configure(process="trunkline")
+    signal.signal(signal.SIGTERM, _terminate)
+    try:
+        return int(app(standalone_mode=False) or 0)
+    except typer.Exit as done:
+        return int(done.exit_code)
+    except typer.Abort:
+        return EXIT_INTERRUPTED
+    except KeyboardInterrupt:
+        return EXIT_INTERRUPTED
+    except _Terminated:
+        return EXIT_TERMINATED
+    except InputError as fault:
+        return _say(str(fault), EXIT_INPUT)
+    except DifferenceFound as fault:
+        return _say(str(fault), EXIT_DIFFERENCE)
+    except TrunklineError as fault:
+        return _say(str(fault), EXIT_FAILURE)
+    except Exception as fault:
+        if hasattr(fault, "format_message"):  # the parser's own: a wrong argument
+            return _say(fault.format_message(), EXIT_INPUT)
+        raise
+
+
+@app.command()
+def call(
+    customer: Customer,
+    agent: Agent,
+    out: Annotated[Path, typer.Option(help="Folder for the call's files.")],
+    engine: Annotated[str, typer.Option(help="kafka or memory.")] = "kafka",
+    asr: Annotated[str | None, typer.Option(help="moonshine, or scripted:REF.json.")] = None,
+    speed: Speed = 1.0,
+    policies: Annotated[Path | None, typer.Option(help="Policy file (YAML).")] = None,
+    contact_id: Annotated[str | None, typer.Option(help="Contact id; default: made from the audio.")] = None,
+    tenant: Annotated[str, typer.Option(help="Whose policies apply.")] = "local",
+    keep: Annotated[bool, typer.Option(help="Keep the call's topics on the broker.")] = False,
+    show_restricted: Annotated[bool, typer.Option(help="Print unredacted turns on the terminal.")] = False,
+) -> None:
+    """Run one recorded call through the whole pipeline.
+
+    Example: trunkline call --customer customer.wav --agent agent.wav --out result --engine memory
+    """
+    from connectors import files
+    from connectors import policies as policy_files
+    from pipeline import app as wiring
+    from pipeline import call as calls
+    from pipeline import results, settings
+
+    if engine not in ("kafka", "memory"):
+        raise InputError(f"no engine {engine}; this version has kafka and memory")
+    loaded = settings.load(asr=asr)
+    wiring.check_recogniser(loaded.asr)
+    recorded = files.read_call(customer, agent)
+    if len(recorded.customer) != len(recorded.agent):
+        _say("the tracks differ in length; the shorter is padded with silence", 0)
+    versions = policy_files.load(policies or demo_file("policies.yaml"))
+    results.check_folder(out)
+    request = calls.Request(recorded, contact_id or recorded.contact_id, tenant, versions, speed, keep)
+    outcome = _run(calls.run(request, loaded, engine, out))
+    if show_restricted:
+        for line in results.restricted_lines(outcome.entries):
+            print(line)
+    print(results.report(outcome.entries, out))
+
+
+@app.command()
+def run(
+    group: Annotated[str, typer.Option(help="speech, language, archive, postgres, redis or gateway.")],
+    workers: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
+) -> None:
+    """Run supervised workers of one group until SIGTERM or Ctrl-C.
+
+    Example: trunkline run --group language --workers 2
+    """
+    from pipeline import app as wiring
+    from pipeline import settings
+    from pipeline.running import run_group
+
+    loaded = settings.load()
+    wiring.check_group(loaded, group)
+    _run(run_group(loaded, group, workers))
+
+
+@kafka_app.command("start")
+def kafka_start() -> None:
+    """Start the embedded broker, or say where it runs. Example: trunkline kafka start."""
+    from pipeline import broker, settings
+
+    home = settings.load().home
+    missing = broker.missing_tools()
+    if missing is not None:
+        raise InputError(missing)
+    running = broker.start(home)
+    print(f"{running.bootstrap} pid {running.pid} {'started' if running.started else 'already running'}")
+
+
+@kafka_app.command("stop")
+def kafka_stop() -> None:
+    """Stop the embedded broker. Example: trunkline kafka stop."""
+    from pipeline import broker, settings
+
+    print("stopped" if broker.stop(settings.load().home) else "not running")
+
+
+@kafka_app.command("status")
+def kafka_status() -> None:
+    """Say whether the embedded broker runs; exit 1 when it does not. Example: trunkline kafka status."""
+    from pipeline import broker, settings
+
+    running = broker.status(settings.load().home)
+    print(f"{running.bootstrap} pid {running.pid}" if running else "not running")
+    raise typer.Exit(0 if running else EXIT_FAILURE)
+
+
+@topics_app.command("plan")
+def topics_plan(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a step.")] = False) -> None:
+    """Show the steps from the broker to the declared topics. Example: trunkline topics plan."""
+    _print_plan(as_json)
+
+
+@topics_app.command("diff")
+def topics_diff(as_json: Annotated[bool, typer.Option("--json", help="One JSON object a step.")] = False) -> None:
+    """Like plan, but exit 3 when there is a difference. Example: trunkline topics diff."""
+    if _print_plan(as_json):
+        raise DifferenceFound("the broker differs from the declared topics")
+
+
+@topics_app.command("apply")
+def topics_apply() -> None:
+    """Create and alter topics as declared. Example: trunkline topics apply."""
+    from pipeline import environment, settings
+
+    loaded = environment.located(settings.load())
+    steps = environment.plan(loaded)
+    environment.apply(loaded, steps)
+    for line in steps.lines():
+        print(line)
+
+
+def demo_file(name: str) -> Path:
+    """Return the path of a file that ships with the product."""
+    return Path(str(resources.files("pipeline.demo") / name))
+
+
+def _print_plan(as_json: bool) -> bool:
+    from pipeline import environment, settings
+
+    steps = environment.plan(environment.located(settings.load()))
+    for line in map(json.dumps, steps.rows()) if as_json else steps.lines():
+        print(line)
+    return not steps.is_empty
+
+
+def _run(work: Coroutine[None, None, T]) -> T:
+    """Run to the end; SIGTERM and Ctrl-C cancel it, and its clean-up runs."""
+    return asyncio.run(work)
+
+
+def _terminate(*_: object) -> None:
+    raise _Terminated
+
+
+def _say(line: str, code: int) -> int:
+    print(f"trunkline: {line}", file=sys.stderr)
+    return code

@@ -1,0 +1,93 @@
+"""Reading topics whole: changelogs at a takeover, global tables before the first record and ever after."""
+
+import threading
+from collections.abc import Callable, Iterator
+
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+
+from pipeline.errors import PeerUnavailable
+from topics import clients
+
+_WAIT_S = 1.0
+_SILENCE_LIMIT_S = 30.0
+
+
+def read_whole(bootstrap: str, partitions: list[TopicPartition]) -> Iterator[Message]:
+    """Yield every committed record of some partitions, up to their ends at this time.
+
+    Raises:
+        PeerUnavailable: the broker stopped answering.
+    """
+    consumer = clients.tail_consumer(bootstrap, **{"enable.partition.eof": True})
+    try:
+        yield from _to_the_end(consumer, partitions)
+    finally:
+        consumer.close()
+
+
+def _to_the_end(consumer: Consumer, partitions: list[TopicPartition]) -> Iterator[Message]:
+    """Assign and read until each partition has reported its end; control records have no message of their own."""
+    left = {(one.topic, one.partition) for one in partitions}
+    consumer.assign([TopicPartition(one.topic, one.partition, 0) for one in partitions])
+    silent_s = 0.0
+    while left:
+        message = consumer.poll(_WAIT_S)
+        if message is None:
+            silent_s += _WAIT_S
+            if silent_s >= _SILENCE_LIMIT_S:
+                raise PeerUnavailable("the broker stopped answering while a topic was read")
+            continue
+        silent_s = 0.0
+        error = message.error()
+        if error is None:
+            yield message
+        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's name for it
+            left.discard((message.topic(), message.partition()))
+        elif not error.retriable():
+            raise PeerUnavailable(f"a topic could not be read: {error.name()}")
+
+
+class Tables:
+    """Follows global tables on a thread of its own, so that what is published later reaches live workers."""
+
+    def __init__(self, bootstrap: str, topics: list[str], take: Callable[[Message], None]) -> None:
+        """Prepare; `take` is called on this thread of `load`, later on the follower's."""
+        self._bootstrap = bootstrap
+        self._topics = topics
+        self._take = take
+        self._consumer: Consumer | None = None
+        self._is_stopping = threading.Event()
+
+    def load(self) -> None:
+        """Read every table to its end, then keep following.
+
+        Raises:
+            PeerUnavailable: the broker does not answer.
+        """
+        if not self._topics:
+            return
+        self._consumer = clients.tail_consumer(self._bootstrap, **{"enable.partition.eof": True})
+        for message in _to_the_end(self._consumer, self._partitions(self._consumer)):
+            self._take(message)
+        threading.Thread(target=self._follow, args=(self._consumer,), name="tables", daemon=True).start()
+
+    def stop(self) -> None:
+        """End the follower; it closes its consumer."""
+        self._is_stopping.set()
+
+    def _partitions(self, consumer: Consumer) -> list[TopicPartition]:
+        try:
+            listed = consumer.list_topics(timeout=_SILENCE_LIMIT_S).topics
+        except KafkaException as failure:
+            raise PeerUnavailable(f"the broker does not answer: {failure.args[0].name()}") from None
+        missing = [topic for topic in self._topics if topic not in listed]
+        if missing:
+            raise PeerUnavailable(f"topics are missing: {', '.join(missing)}; run `trunkline topics apply`")
+        return [TopicPartition(topic, n) for topic in self._topics for n in listed[topic].partitions]
+
+    def _follow(self, consumer: Consumer) -> None:
+        while not self._is_stopping.is_set():
+            message = consumer.poll(_WAIT_S)
+            if message is not None and message.error() is None:
+                self._take(message)
+        consumer.close()

@@ -1,0 +1,141 @@
+"""Decide for every word of a window of turns whether it is masked, and as what.
+
+Owns the order in which the findings of `numbers`, `places`, `emails` and `names` override each other. Pure: the same
+readings, memory and time give the same verdict.
+"""
+
+from collections.abc import Iterable, Sequence, Set
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.redaction.digits import Run, find_runs
+from pipeline.redaction.emails import find_emails
+from pipeline.redaction.names import find_names, name_words
+from pipeline.redaction.numbers import Judged, Numbers
+from pipeline.redaction.places import find_addresses, find_dates
+from pipeline.redaction.reading import Reading
+from topics.records import TRACKS
+
+TYPES: Final = frozenset(
+    "CREDITCARD CVV EXPIRY SSN BANKACCOUNT ROUTING PHONE DOB EMAIL ADDRESS NAME PII".split()
+)
+Masks = list[list[str]]  # per turn and word: a type, or `` for a word that stays
+
+
+@dataclass(frozen=True, slots=True)
+class Profile:
+    """What a tenant wants masked.
+
+    Attributes:
+        types: the types that are on.
+        horizon_ms: audio time after which an open number gets no more digits.
+        pad_before_ms: audio covered before a span.
+        pad_after_ms: audio covered after a span.
+    """
+
+    types: frozenset[str] = TYPES
+    horizon_ms: int = 10_000
+    pad_before_ms: int = 150
+    pad_after_ms: int = 200
+
+
+@dataclass(frozen=True, slots=True)
+class Verdict:
+    """What the detector says about a window.
+
+    Attributes:
+        masks: one row a turn, one type a word.
+        open_ms: per track the start of the oldest unmasked word that later digits may still join; None if none.
+        has_held: some words are masked only until the horizon.
+        names: name words for the memory, oldest first.
+        secrets: digit strings for the memory, oldest first.
+    """
+
+    masks: Masks
+    open_ms: tuple[int | None, int | None]
+    has_held: bool
+    names: list[str]
+    secrets: list[str]
+
+
+def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, profile: Profile) -> Verdict:
+    """Decide about every word of a window.
+
+    Args:
+        readings: turns in the order of their start; both tracks.
+        known_names: name words that earlier turns introduced.
+        now_ms: the contact's watermark.
+        profile: what is on.
+    """
+    masks: Masks = [[""] * len(reading.words) for reading in readings]
+    runs = find_runs(readings)
+    numbers = Numbers(readings, now_ms, profile.horizon_ms)
+    judged = numbers.judge(runs)
+    for row in judged:
+        _mask_run(masks, row)
+    _mask_dates(masks, readings, numbers)
+    for turn, first, last in find_addresses(readings, runs):
+        _fill(masks[turn], first, last, "ADDRESS")
+    for turn, at in find_emails(readings):
+        _fill(masks[turn], at, at, "EMAIL")
+    marks = list(find_names(readings, known_names))
+    for turn, first, last in marks:
+        _fill(masks[turn], first, last, "NAME", _STRONGER_THAN_NAME)
+    _mask_tails(masks, readings)
+    return Verdict(
+        masks=[[kind if kind in profile.types else "" for kind in row] for row in masks],
+        open_ms=_open_ms(readings, judged, now_ms - profile.horizon_ms),
+        has_held=any(row.is_held for row in judged),
+        names=name_words(readings, [mark for mark in marks if readings[mark[0]].is_final]),
+        secrets=[row.run.text for row in judged if row.type and _is_final(row.run, readings)],
+    )
+
+
+_STRONGER_THAN_NAME: Final = TYPES - {"NAME", "PII"}
+
+
+def _fill(row: list[str], first: int, last: int, kind: str, stronger: Set[str] = frozenset(("CREDITCARD",))) -> None:
+    for at in range(first, last + 1):
+        if row[at] not in stronger:
+            row[at] = kind
+
+
+def _mask_run(masks: Masks, judged: Judged) -> None:
+    """Mask the words of a run, and what stands between two of its words in one turn."""
+    before: tuple[int, int, str] | None = None
+    for (turn, at), kind in zip(judged.run.places, judged.types, strict=True):
+        first = before[1] + 1 if before is not None and kind and before[::2] == (turn, kind) else at
+        if kind:
+            _fill(masks[turn], min(first, at), at, kind)
+        before = (turn, at, kind)
+
+
+def _mask_dates(masks: Masks, readings: Sequence[Reading], numbers: Numbers) -> None:
+    for turn, reading in enumerate(readings):
+        for _, first, last in find_dates(reading, turn):
+            kind = numbers.date_kind(turn, first)
+            if kind:
+                _fill(masks[turn], first, last, kind)
+
+
+def _mask_tails(masks: Masks, readings: Sequence[Reading]) -> None:
+    """Hold back digits at the end of a partial: the next word may be a digit too, or `dollars`."""
+    for turn, reading in enumerate(readings):
+        if not reading.is_final and reading.pieces and reading.pieces[-1].is_tail:
+            words = reading.pieces[-1].words
+            for at in range(words[0], words[-1] + 1):
+                masks[turn][at] = masks[turn][at] or "PII"
+
+
+def _open_ms(readings: Sequence[Reading], judged: Iterable[Judged], since_ms: int) -> tuple[int | None, int | None]:
+    """Find the oldest unmasked digits of each track that may still become part of a longer number."""
+    starts: dict[str, int] = {}
+    for row in judged:
+        run = row.run
+        if not row.type and run.is_tail and run.end_ms > since_ms:
+            starts.setdefault(readings[run.turn].track, run.start_ms)
+    return starts.get(TRACKS[0]), starts.get(TRACKS[1])
+
+
+def _is_final(run: Run, readings: Sequence[Reading]) -> bool:
+    return len(run.text) >= 3 and all(readings[turn].is_final for turn, _ in run.pieces)

@@ -1,0 +1,201 @@
+"""Find e-mail addresses: written, said ("jane dot miller at example dot com"), spelled, split over turns.
+
+Owns the grammar of addresses in words. An address is masked from the first word of its local part on; a begun one at
+the end of what has been said is masked as far as it goes.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.redaction.ordinary_en import ORDINARY
+from pipeline.redaction.reading import Reading
+from pipeline.redaction.tables_en import (
+    LEAD_INS,
+    MAIL_CONNECTORS,
+    MAIL_PROVIDERS,
+    NATO,
+    TOP_DOMAINS,
+    WEB_BEFORE_AT,
+)
+from topics.records import TRACKS
+
+ASK_MS: Final = 25_000  # how long a question for the address stays open
+JOIN_MS: Final = 15_000  # a longer silence ends the address
+MAX_LOCAL_WORDS: Final = 40
+MAX_DOMAIN_WORDS: Final = 12
+Mark = tuple[int, int]  # turn, word
+
+_SPELLING: Final = frozenset(("as", "in", "like", "uh", "um", "and", "then", "the", "letter", "number", "capital", "all", "lowercase"))
+
+
+@dataclass(frozen=True, slots=True)
+class _Token:
+    turn: int
+    word: int
+    norm: str
+    has_atoms: bool
+    is_asked: bool  # said in answer to a question for an address, or after announcing it
+
+
+def find_emails(readings: Sequence[Reading]) -> Iterator[Mark]:
+    """Find the words of e-mail addresses in a window of turns."""
+    for track in TRACKS:
+        for tokens in _stretches(readings, track):
+            yield from _in_stretch(readings, tokens)
+
+
+def _stretches(readings: Sequence[Reading], track: str) -> Iterator[list[_Token]]:
+    """Cut one side's talk at long silences; skip what has no sign of an address."""
+    tokens: list[_Token] = []
+    end_ms, is_relevant = 0, False
+    for turn, reading in enumerate(readings):
+        if reading.track != track:
+            continue
+        if reading.start_ms - end_ms > JOIN_MS and tokens:
+            if is_relevant:
+                yield tokens
+            tokens, is_relevant = [], False
+        asked_from = _asked_from(readings, turn)
+        is_relevant = is_relevant or reading.has_mail or asked_from is not None
+        tokens.extend(
+            _Token(turn, at, word.norm, bool(word.atoms), asked_from is not None and at >= asked_from)
+            for at, word in enumerate(reading.words)
+        )
+        end_ms = reading.end_ms
+    if is_relevant:
+        yield tokens
+
+
+def _asked_from(readings: Sequence[Reading], turn: int) -> int | None:
+    """Return the word from which a turn answers a question for an e-mail address."""
+    reading = readings[turn]
+    if reading.asks_mail is not None:
+        return reading.asks_mail + 1
+    for before in range(turn - 1, max(turn - 6, -1), -1):
+        asks = readings[before].asks_mail
+        if asks is not None and reading.start_ms - readings[before].end_ms <= ASK_MS:
+            return 0
+    return None
+
+
+def _in_stretch(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[Mark]:
+    at = 0
+    while at < len(tokens):
+        norm = tokens[at].norm
+        if "@" in norm:
+            first, last = _local_start(tokens, at), _domain_end(tokens, at)
+        elif norm == "at" and (end := _domain_end(tokens, at)) > at and _is_mail_at(tokens, at):
+            first, last = _local_start(tokens, at), end
+        else:
+            at += 1
+            continue
+        yield from ((token.turn, token.word) for token in tokens[first : last + 1])
+        at = last + 1
+    yield from _begun(readings, tokens)
+
+
+def _is_mail_at(tokens: list[_Token], at: int) -> bool:
+    """Say whether the words around `at` are an address rather than a place: "look at example dot com"."""
+    if at == 0 or tokens[at].is_asked:
+        return True
+    before = tokens[at - 1].norm
+    return before not in WEB_BEFORE_AT and (before not in ORDINARY or tokens[at - 1].has_atoms or len(before) == 1)
+
+
+def _domain_end(tokens: list[_Token], at: int) -> int:
+    """Find the last word of the domain that starts behind `at`; `at` itself where none does."""
+    end = at
+    if "@" in tokens[at].norm and _has_top(tokens[at].norm):
+        end = at
+    for place in range(at + 1, min(at + 1 + MAX_DOMAIN_WORDS, len(tokens))):
+        norm = tokens[place].norm
+        if norm in ("dot", "point", "period") and place + 1 < len(tokens) and tokens[place + 1].norm in TOP_DOMAINS:
+            end = place + 1
+        elif _has_top(norm) or norm in MAIL_PROVIDERS and end == at and place <= at + 2:
+            end = place
+        elif end > at and norm not in ("dot", "point"):
+            break
+        elif norm in LEAD_INS and norm not in ("e", "a", "i", "o") and place > at + 1:
+            break
+    return end
+
+
+def _has_top(norm: str) -> bool:
+    return "." in norm and norm.rpartition(".")[2] in TOP_DOMAINS
+
+
+def _local_start(tokens: list[_Token], at: int) -> int:
+    """Walk left from `at` over the local part."""
+    first = at
+    plain = 0
+    for place in range(at - 1, max(at - 1 - MAX_LOCAL_WORDS, -1), -1):
+        token = tokens[place]
+        is_joined = place + 1 == at or tokens[place + 1].norm in MAIL_CONNECTORS
+        if not (_is_spelling(token) or is_joined and not _is_lead(token)):
+            plain += 1
+            if plain > 3 or not token.is_asked or _is_lead(token) or token.norm in ORDINARY:
+                break
+        first = place
+    while first < at and tokens[first].norm in _SPELLING:
+        first += 1
+    return first
+
+
+def _is_spelling(token: _Token) -> bool:
+    """Say whether a word builds an address in any place: connectors, letters, digits, spelling words."""
+    norm = token.norm
+    return norm in MAIL_CONNECTORS or len(norm) == 1 or token.has_atoms or norm in NATO or norm in _SPELLING
+
+
+def _is_lead(token: _Token) -> bool:
+    return token.norm in LEAD_INS and len(token.norm) > 1 and not token.has_atoms
+
+
+def _begun(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[Mark]:
+    """Mask an address that has begun and not ended: the tail of the stretch, or any answer to a question for it."""
+    asked = [place for place, token in enumerate(tokens) if token.is_asked]
+    if asked:
+        yield from _answered(readings, tokens, asked)
+    yield from _dangling(readings, tokens)
+
+
+def _answered(readings: Sequence[Reading], tokens: list[_Token], asked: list[int]) -> Iterator[Mark]:
+    """Mask words in an answer that are spelled, joined by `dot`, or too unusual for talk."""
+    for place in asked:
+        token = tokens[place]
+        if token.norm in ("dot", "underscore") or "@" in token.norm or _has_top(token.norm):
+            yield token.turn, token.word
+            yield from ((near.turn, near.word) for near in _beside(tokens, place))
+        elif _is_letter_run(tokens, place) or not (token.norm in ORDINARY or token.norm in LEAD_INS or token.has_atoms):
+            yield token.turn, token.word
+
+
+def _beside(tokens: list[_Token], place: int) -> Iterator[_Token]:
+    for near in (place - 1, place + 1):
+        if 0 <= near < len(tokens) and tokens[near].is_asked and not (near < place and _is_lead(tokens[near])):
+            yield tokens[near]
+
+
+def _is_letter_run(tokens: list[_Token], place: int) -> bool:
+    """Say whether a single letter stands beside another."""
+
+    def is_letter(at: int) -> bool:
+        return 0 <= at < len(tokens) and (len(tokens[at].norm) == 1 and tokens[at].norm.isalpha() or tokens[at].norm in NATO)
+
+    return is_letter(place) and (is_letter(place - 1) or is_letter(place + 1))
+
+
+def _dangling(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[Mark]:
+    """Mask "jane dot mil" and "jane at exam" at the end of what one side has said so far."""
+    if not tokens:
+        return
+    last = len(tokens) - 1
+    start = next((at for at in range(last, max(last - 6, -1), -1) if tokens[at].norm in ("dot", "underscore")), None)
+    if start is not None and not any(tokens[at].norm in TOP_DOMAINS for at in range(start, last + 1)):
+        first = _local_start(tokens, start)
+        yield from ((token.turn, token.word) for token in tokens[first:])
+    is_partial = not readings[tokens[last].turn].is_final
+    at = next((at for at in range(last, max(last - 3, -1), -1) if tokens[at].norm == "at"), None)
+    if is_partial and at is not None and at > 0 and _is_mail_at(tokens, at) and not _is_lead(tokens[at - 1]):
+        yield from ((token.turn, token.word) for token in tokens[_local_start(tokens, at) :])

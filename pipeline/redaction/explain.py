@@ -1,0 +1,111 @@
+"""Say why a number may stay: an amount, a duration, a year, a time, a date, a saying, a quantity.
+
+Owns the harmless readings of a number. They hold only where no context says that the number is sensitive; `numbers`
+asks in that order.
+"""
+
+from collections.abc import Sequence
+from typing import Final
+
+from pipeline.redaction.digits import Run
+from pipeline.redaction.reading import Reading
+from pipeline.redaction.tables_en import (
+    AMOUNT_WORDS,
+    IDIOMS,
+    PER_WORDS,
+    PRONOUN_BEFORE_ONE,
+    TIME_WORDS,
+    UNITS_OF_MEASURE,
+)
+
+MAX_AMOUNT_DIGITS: Final = 7
+MAX_BEFORE: Final = 4  # words back to "pay" or "at"
+YEARS: Final = (1900, 2099)
+_AFTER_MEASURE: Final = frozenset("of in off for ago later more or from at today left per".split())
+_TIME_UNITS: Final = frozenset("month year week day hour minute person line each device night piece tax".split())
+
+
+def words_before(run: Run, readings: Sequence[Reading]) -> list[str]:
+    """Return up to `MAX_BEFORE` words that stand before the number in its first turn, nearest first."""
+    turn, at = run.places[0]
+    norms = readings[turn].norms
+    return norms[max(0, at - MAX_BEFORE) : at][::-1]
+
+
+def words_after(run: Run, readings: Sequence[Reading]) -> list[str]:
+    """Return up to two words that follow the number: in its last turn, or in the track's next turn after a tail."""
+    turn, at = run.places[-1]
+    found = readings[turn].norms[at + 1 : at + 3]
+    if not found:
+        track = readings[turn].track
+        following = next((r for r in readings[turn + 1 :] if r.track == track), None)
+        found = following.norms[:2] if following is not None else []
+    return found
+
+
+def is_measured(run: Run, readings: Sequence[Reading]) -> bool:
+    """Say whether a unit follows: dollars, minutes, percent, months."""
+    after = words_after(run, readings)
+    if not after or run.certain > MAX_AMOUNT_DIGITS:
+        return False
+    return after[0] in UNITS_OF_MEASURE or (after[0] in PER_WORDS and after[1:] != [] and after[1] in _TIME_UNITS)
+
+
+def is_pronoun(run: Run, readings: Sequence[Reading]) -> bool:
+    """Say whether a single `one` stands for a thing."""
+    before = words_before(run, readings)
+    return len(run.text) == 1 and bool(before) and before[0] in PRONOUN_BEFORE_ONE
+
+
+def is_everyday(run: Run, readings: Sequence[Reading]) -> bool:
+    """Say whether the number reads as an amount, a year, a time, a date, a quantity or a saying."""
+    before = words_before(run, readings)
+    if run.text in IDIOMS and all(atom.kind != "numeral" or len(atom.value) > 1 for atom in run.atoms):
+        return True
+    if not before and not _is_quantity(run):
+        return _is_year(run)
+    return (
+        _is_year(run)
+        or _is_time(run, before)
+        or _is_dated(run, readings, before)
+        or _is_quantity(run)
+        or _is_price(run, before)
+    )
+
+
+def _is_year(run: Run) -> bool:
+    kinds = {atom.kind for atom in run.atoms}
+    spoken = len(run.atoms) <= 4 and kinds <= {"teen", "tens", "unit", "scale", "hundred"} and bool(kinds - {"unit"})
+    written = len(run.atoms) == 1 and kinds == {"numeral"}
+    return len(run.text) == 4 and (spoken or written) and YEARS[0] <= int(run.text) <= YEARS[1]
+
+
+def _is_time(run: Run, before: list[str]) -> bool:
+    """Ten thirty, four forty five, twelve oh five; after `at`, `by`, `until`."""
+    if not (3 <= len(run.text) <= 4) or not any(word in TIME_WORDS for word in before[:2]):
+        return False
+    hour, minute = int(run.text[:-2]), int(run.text[-2:])
+    return 1 <= hour <= 12 and minute < 60 and len(run.atoms) <= 3 and run.atoms[-1].kind != "numeral"
+
+
+def _is_dated(run: Run, readings: Sequence[Reading], before: list[str]) -> bool:
+    turn, at = run.places[0]
+    words = readings[turn].words
+    near = [word.kind for word in words[max(0, at - 3) : at]]
+    return len(run.text) <= 6 and bool(before) and ("month" in near or "date" in near)
+
+
+def _is_quantity(run: Run) -> bool:
+    """Two hundred and fifty, fifteen hundred, two thousand: nothing but one such number."""
+    scales = sum(1 for atom in run.atoms if atom.kind in ("hundred", "scale"))
+    digits_after = len(run.atoms) - 1 - max(
+        (at for at, atom in enumerate(run.atoms) if atom.kind in ("hundred", "scale")), default=0
+    )
+    return 1 <= scales <= 2 and len(run.atoms) <= 6 and digits_after <= 2
+
+
+def _is_price(run: Run, before: list[str]) -> bool:
+    """Forty nine ninety nine, after `pay` or `costs`."""
+    kinds = [atom.kind for atom in run.atoms]
+    is_spoken = len(run.text) <= 4 and kinds[0] in ("tens", "teen") and len(kinds) <= 4
+    return is_spoken and any(word in AMOUNT_WORDS for word in before)

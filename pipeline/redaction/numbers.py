@@ -1,0 +1,244 @@
+"""Decide what each number is: by its label, its shape, its check digit, and what stands around it.
+
+Owns the order of evidence. A number of three digits or more that nothing explains is `PII`: it fails closed.
+"""
+
+from bisect import bisect_right
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final
+
+from pipeline.redaction.checks import find_card, is_month_year, is_social_security, is_telephone, may_start_card
+from pipeline.redaction.digits import Run
+from pipeline.redaction.explain import is_everyday, is_measured, is_pronoun
+from pipeline.redaction.reading import Label, Reading
+
+LABEL_MS: Final = 30_000  # how long a question stays open
+UNEXPLAINED: Final = 3  # digits from which a number without explanation is masked
+NEUTRAL_WORDS: Final = 6  # words between "order number" and its number where the speaker labels it himself
+MAX_NEUTRAL: Final = 12  # digits of an order number
+HELD_NEUTRAL: Final = 5  # digits from which an answer that may start a card waits for the horizon
+DATE_TURNS: Final = 4  # turns after the question in which date words answer it
+TRAILING_WORDS: Final = 6  # "... is my card number"
+
+
+@dataclass(frozen=True, slots=True)
+class Placed:
+    """A label with its place in time."""
+
+    at_ms: int
+    turn: int
+    label: Label
+
+
+@dataclass(slots=True)
+class Judged:
+    """A run with its decision.
+
+    Attributes:
+        types: a type for each atom, `` where it stays.
+        is_held: masked only until the horizon shows that nothing follows.
+    """
+
+    run: Run
+    types: list[str]
+    is_held: bool = False
+
+    @property
+    def type(self) -> str:
+        return next((kind for kind in self.types if kind), "")
+
+
+class Numbers:
+    """The numbers of a window and what has been decided about them; one pass, oldest first."""
+
+    def __init__(self, readings: Sequence[Reading], now_ms: int, horizon_ms: int) -> None:
+        """Collect the labels of both tracks.
+
+        Args:
+            readings: the turns of the window by start.
+            now_ms: the contact's watermark; a number that ended `horizon_ms` before it gets no more digits.
+            horizon_ms: the release horizon.
+        """
+        self._readings = readings
+        self._released_ms = now_ms - horizon_ms
+        placed = (
+            Placed(reading.ends[label.last], turn, label)
+            for turn, reading in enumerate(readings)
+            for label in reading.labels
+        )
+        self._labels = sorted(placed, key=lambda row: (row.at_ms, row.turn, row.label.first))
+        self._times = [row.at_ms for row in self._labels]
+        self.judged: list[Judged] = []
+
+    def judge(self, runs: Sequence[Run]) -> list[Judged]:
+        """Decide about every run."""
+        for run in runs:
+            self.judged.append(self._judge(run))
+        self._join_cards()
+        return self.judged
+
+    def date_kind(self, turn: int, at: int) -> str:
+        """Say whether date words answer a question for a date of birth or an expiry; `` where they stay."""
+        start_ms = self._readings[turn].starts[at]
+        for row in reversed(self._labels[: bisect_right(self._times, start_ms)]):
+            if row.at_ms < start_ms - LABEL_MS or turn - row.turn > DATE_TURNS:
+                return ""
+            if row.label.kind == "EXPIRY" and not self._has_card_talk():
+                continue
+            if row.label.kind:
+                return row.label.kind if row.label.kind in ("DOB", "EXPIRY") else ""
+        return ""
+
+    def _judge(self, run: Run) -> Judged:
+        card = find_card(run.text)
+        if card is not None:
+            return Judged(run, _around_card(run, card))
+        kind, is_held = self._kind(run)
+        return Judged(run, [kind] * len(run.atoms), is_held)
+
+    def _kind(self, run: Run) -> tuple[str, bool]:
+        """Return the type of a run that holds no card, and whether it is only held."""
+        if is_measured(run, self._readings) or is_pronoun(run, self._readings):
+            return "", False
+        placed = self._label_of(run)
+        if placed is None:
+            return self._unlabelled(run), False
+        if placed.label.kind == "":
+            return self._neutral(run, placed)
+        needed = UNEXPLAINED if placed.label.is_weak else 2
+        if run.certain < needed and not self._is_open(run):
+            return self._echo(run), False
+        if placed.label.is_weak and run.certain >= UNEXPLAINED and is_everyday(run, self._readings):
+            return "", False
+        return self._refined(run, placed.label.kind), False
+
+    def _is_open(self, run: Run) -> bool:
+        """Say whether a short number may be the begin of an answer: nothing follows it in its turn."""
+        return run.is_tail
+
+    def _unlabelled(self, run: Run) -> str:
+        if run.certain < UNEXPLAINED:
+            return self._echo(run)
+        trailing = self._trailing(run)
+        if trailing:
+            return trailing
+        if is_everyday(run, self._readings) and not self._follows_secret(run):
+            return ""
+        if is_telephone(run.text):
+            return "PHONE"
+        return "SSN" if is_social_security(run.text) else "PII"
+
+    def _neutral(self, run: Run, placed: Placed) -> tuple[str, bool]:
+        """An order number stays; an answer to a question that may be a card waits for the horizon."""
+        if run.certain > MAX_NEUTRAL:
+            return "PII", False
+        turn, at = run.places[0]
+        is_own = placed.turn == turn and at - placed.label.last <= NEUTRAL_WORDS
+        may_be_card = run.certain >= HELD_NEUTRAL and may_start_card(run.text[:6])
+        if not is_own and may_be_card and run.end_ms > self._released_ms:
+            return "PII", True
+        return "", False
+
+    def _label_of(self, run: Run) -> Placed | None:
+        """Find the nearest label before a run, on either track, that is still open."""
+        for row in reversed(self._labels[: bisect_right(self._times, run.start_ms)]):
+            if row.at_ms < run.start_ms - LABEL_MS:
+                return None
+            if self._applies(row, run):
+                return row
+        return None
+
+    def _applies(self, row: Placed, run: Run) -> bool:
+        turn, at = run.places[0]
+        if row.label.kind == "" and row.label.is_weak:
+            return row.turn == turn and 0 < at - row.label.last <= NEUTRAL_WORDS
+        if row.label.kind == "EXPIRY" and not self._has_card_talk():
+            return False
+        return not self._is_answered(row, run)
+
+    def _has_card_talk(self) -> bool:
+        """Say whether a card was spoken of: a contract expires too."""
+        return any(row.label.kind in ("CREDITCARD", "CVV") for row in self._labels) or any(
+            judged.type == "CREDITCARD" for judged in self.judged
+        )
+
+    def _is_answered(self, row: Placed, run: Run) -> bool:
+        """Say whether a complete number of the label's type has been given since; its echo is found otherwise."""
+        complete = {"CREDITCARD": 13, "SSN": 9, "ROUTING": 9, "PHONE": 10}.get(row.label.kind)
+        return complete is not None and any(
+            judged.type == row.label.kind
+            and len(judged.run.text) >= complete
+            and judged.run.start_ms >= row.at_ms
+            and run.start_ms > judged.run.end_ms
+            for judged in self.judged
+        )
+
+    def _refined(self, run: Run, kind: str) -> str:
+        if kind == "PHONE" and not is_telephone(run.text) and is_social_security(run.text):
+            return "SSN"
+        return kind
+
+    def _trailing(self, run: Run) -> str:
+        """Find `... is my card number` behind a run."""
+        turn, at = run.places[-1]
+        for label in self._readings[turn].labels:
+            before = self._readings[turn].norms[max(0, label.first - 3) : label.first]
+            is_told = any(word in ("is", "was", "that's", "be") for word in before) or before[-1:] in (["my"], ["your"])
+            if 0 < label.first - at <= TRAILING_WORDS and is_told and label.kind:
+                return label.kind
+        return ""
+
+    def _echo(self, run: Run) -> str:
+        """Find the secret that a short run repeats or continues: at least two digits, soon after the other side."""
+        if run.certain < 2:
+            return ""
+        for judged in reversed(self.judged):
+            if run.start_ms - judged.run.end_ms > LABEL_MS // 2:
+                break
+            if judged.type and run.text in judged.run.text:
+                return judged.type
+        return ""
+
+    def _follows_secret(self, run: Run) -> bool:
+        """Say whether an unexplained number ended just before, so that `2024` may be its next group."""
+        track = self._readings[run.turn].track
+        return any(
+            judged.type and self._readings[judged.run.turn].track == track and run.start_ms - judged.run.end_ms < 8_000
+            for judged in self.judged[-4:]
+        )
+
+    def _join_cards(self) -> None:
+        """Find a card whose groups are runs of their own, with talk between them."""
+        for track in ("customer", "agent"):
+            rows = [row for row in self.judged if self._readings[row.run.turn].track == track and self._joins(row)]
+            for first, row in enumerate(rows):
+                self._join_from(rows[first:], row.run.start_ms)
+
+    def _joins(self, row: Judged) -> bool:
+        return len(row.run.text) < 13 and (bool(row.type) or row.run.certain >= 2)
+
+    def _join_from(self, rows: list[Judged], start_ms: int) -> None:
+        text = ""
+        for count, row in enumerate(rows, start=1):
+            text += row.run.text
+            if len(text) > 19 or row.run.end_ms - start_ms > 2 * LABEL_MS:
+                return
+            if count > 1 and find_card(text) == (0, len(text)) and any(part.type for part in rows[:count]):
+                for part in rows[:count]:
+                    part.types = ["CREDITCARD"] * len(part.types)
+                    part.is_held = False
+
+
+def _around_card(run: Run, card: tuple[int, int]) -> list[str]:
+    """Type the atoms of a run that holds a card: expiry and security code often follow in the same breath."""
+    first, after = run.origins[card[0]], run.origins[card[1]] if card[1] < len(run.text) else len(run.atoms)
+    types = ["PII"] * first + ["CREDITCARD"] * (after - first)
+    rest = run.text[card[1] :]
+    types += ["PII"] * (len(run.atoms) - after)
+    if len(rest) in (3, 4) and not (len(rest) == 4 and is_month_year(rest)):
+        types[after:] = ["CVV"] * (len(run.atoms) - after)
+    elif is_month_year(rest[:4]) and len(rest) in (4, 7, 8):
+        split = run.origins[card[1] + 4] if len(rest) > 4 else len(run.atoms)
+        types[after:] = ["EXPIRY"] * (split - after) + ["CVV"] * (len(run.atoms) - split)
+    return types

@@ -1,0 +1,189 @@
+"""Read one turn: its words, its pieces of digits, and the phrases that say what a number is.
+
+Owns everything that one turn's words tell alone; `digits` joins the pieces of several turns.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pipeline.redaction.tables_en import CONTEXTS, MAIL_CONNECTORS, MAIL_CONTEXTS, MAIL_PROVIDERS, NAME_QUESTIONS
+from pipeline.redaction.words import Lexeme, read
+from topics.records import Track
+
+MAX_FILLERS = 6  # between two digits of one piece; more is talk
+
+
+@dataclass(frozen=True, slots=True)
+class Piece:
+    """Words of one turn that are digits of one number, with nothing but fillers between them.
+
+    Attributes:
+        words: indexes of the words that carry digits, ascending.
+        is_head: nothing but fillers stands before it in the turn.
+        is_tail: nothing but fillers stands after it.
+    """
+
+    words: tuple[int, ...]
+    is_head: bool
+    is_tail: bool
+
+
+@dataclass(frozen=True, slots=True)
+class Label:
+    """A phrase that names a number: its type, `` for numbers that stay, and the words that it covers."""
+
+    kind: str
+    first: int
+    last: int
+    is_weak: bool  # a single everyday word: `phone`, `card`
+
+
+@dataclass(slots=True)
+class Reading:
+    """One turn as the detector sees it. Times are milliseconds of the contact; all lists have one entry a word."""
+
+    track: Track
+    is_final: bool
+    starts: Sequence[int]
+    ends: Sequence[int]
+    words: list[Lexeme]
+    pieces: list[Piece]
+    labels: list[Label]
+    asks_mail: int | None  # the word that asks for or announces an e-mail address
+    asks_name: bool
+    has_mail: bool  # some word belongs to the grammar of e-mail addresses
+    content: int  # words that are neither fillers nor digits
+    start_ms: int
+    end_ms: int
+    norms: list[str] = field(default_factory=list)
+
+
+def read_turn(
+    track: Track, is_final: bool, texts: Sequence[str], starts: Sequence[int], ends: Sequence[int], first_ms: int
+) -> Reading:
+    """Read a turn; `first_ms` places a turn without words."""
+    words = [read(text) for text in texts]
+    norms = [word.norm for word in words]
+    mail_words = [at for at, norm in enumerate(norms) if norm in MAIL_CONTEXTS]
+    return Reading(
+        track=track,
+        is_final=is_final,
+        starts=starts,
+        ends=ends,
+        words=words,
+        pieces=list(_pieces(words)),
+        labels=list(_labels(norms)),
+        asks_mail=mail_words[-1] if mail_words else None,
+        asks_name=any(True for _ in phrases(norms, _NAME_QUESTIONS)),
+        has_mail=any("@" in norm or norm in _MAIL_WORDS or _looks_like_domain(norm) for norm in norms),
+        content=sum(1 for word in words if word.kind not in ("filler", "digits")),
+        start_ms=min(starts[0], first_ms) if words else first_ms,
+        end_ms=max(ends) if words else first_ms,
+        norms=norms,
+    )
+
+
+Phrases = dict[str, list[tuple[tuple[str, ...], str]]]
+
+
+def phrase_table(rows: Iterator[tuple[str, str]]) -> Phrases:
+    """Index (phrase, value) rows by first word, longest phrase first."""
+    table: Phrases = {}
+    for phrase, value in rows:
+        words = tuple(phrase.split())
+        table.setdefault(words[0], []).append((words, value))
+    for found in table.values():
+        found.sort(key=lambda row: -len(row[0]))
+    return table
+
+
+def phrases(norms: list[str], table: Phrases) -> Iterator[tuple[int, int, str]]:
+    """Find phrases: first word, last word, value. At each word the longest phrase wins."""
+    for at, norm in enumerate(norms):
+        for words, value in table.get(norm, ()):
+            if len(words) == 1 or tuple(norms[at : at + len(words)]) == words:
+                yield at, at + len(words) - 1, value
+                break
+
+
+_CONTEXTS: Final = phrase_table((phrase, kind) for kind, rows in CONTEXTS.items() for phrase in rows)
+_NAME_QUESTIONS: Final = phrase_table((phrase, "NAME") for phrase in NAME_QUESTIONS)
+_MAIL_WORDS: Final = (MAIL_CONNECTORS | MAIL_PROVIDERS) - {"point", "plus", "period", "dash", "live", "mac", "under"}
+_STRONG_WORDS: Final = frozenset(
+    "cvv cvc cvv2 csc ssn itin iban expiration expiry birthday birthdate dob passcode password pin social routing".split()
+)
+
+
+def _labels(norms: list[str]) -> Iterator[Label]:
+    for first, last, kind in phrases(norms, _CONTEXTS):
+        is_weak = first == last and norms[first] not in _STRONG_WORDS
+        if norms[first : first + 2] != ["social", "media"]:
+            yield Label(kind, first, last, is_weak)
+
+
+def _looks_like_domain(norm: str) -> bool:
+    return "." in norm and norm.rpartition(".")[2].isalpha() and len(norm.rpartition(".")[2]) >= 2
+
+
+def _pieces(words: list[Lexeme]) -> Iterator[Piece]:
+    """Cut a turn into pieces of digits."""
+    inside: list[int] = []
+    fillers = 0
+    is_head = True  # nothing but fillers since the turn began, when `inside` opened
+    for at, word in enumerate(words):
+        if word.atoms and word.kind != "date":
+            inside.append(at)
+            fillers = 0
+            continue
+        fillers += 1
+        if word.kind != "filler" or fillers > MAX_FILLERS:
+            yield from _closed(words, inside, is_head, False)
+            inside = []
+            is_head = is_head and word.kind == "filler"
+    yield from _closed(words, inside, is_head, True)
+
+
+def _closed(words: list[Lexeme], inside: list[int], is_head: bool, is_tail: bool) -> Iterator[Piece]:
+    """Split at doubtful words that are no digits, then trim the ends."""
+    part: list[int] = []
+    for place, at in enumerate(inside):
+        if _is_wall(words, inside, place, is_head, is_tail):
+            yield from _trimmed(words, part, is_head, False)
+            part, is_head = [], False
+        else:
+            part.append(at)
+    yield from _trimmed(words, part, is_head, is_tail)
+
+
+def _is_wall(words: list[Lexeme], inside: list[int], place: int, is_head: bool, is_tail: bool) -> bool:
+    """Say whether a doubtful word ends the number: `to` counts as 2 between single digits or at a turn's edge."""
+    word = words[inside[place]]
+    if word.kind != "maybe" or word.atoms[0].kind != "substitute":
+        return False
+    before = words[inside[place - 1]] if place else None
+    after = words[inside[place + 1]] if place + 1 < len(inside) else None
+    return not ((_is_single(before) or before is None and is_head) and (_is_single(after) or after is None and is_tail))
+
+
+def _is_single(word: Lexeme | None) -> bool:
+    if word is None or not word.atoms:
+        return False
+    kind, value = word.atoms[-1]
+    return kind in ("unit", "substitute", "multiplier") or kind == "numeral" and (len(value) == 1 or len(value) >= 3)
+
+
+def _trimmed(words: list[Lexeme], part: list[int], is_head: bool, is_tail: bool) -> Iterator[Piece]:
+    """Drop doubtful words at an edge that no neighbouring turn can make digits."""
+    while part and not is_tail and _atom(words, part[-1]) in ("multiplier", "substitute"):
+        part = part[:-1]
+    while part and _atom(words, part[0]) in ("scale", "hundred", "plural"):
+        part = part[1:]
+    while part and not is_head and _atom(words, part[0]) == "substitute":
+        part = part[1:]
+    if part and (is_head or is_tail or any(words[at].kind == "digits" for at in part)):
+        yield Piece(tuple(part), is_head, is_tail)
+
+
+def _atom(words: list[Lexeme], at: int) -> str:
+    return words[at].atoms[0].kind if words[at].kind == "maybe" else "digits"

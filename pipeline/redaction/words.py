@@ -1,0 +1,188 @@
+"""Read single words: their plain form and the digits that they may stand for.
+
+Owns the reading of one word. What a row of words means is for `digits`, `contexts`, `names` and `emails`.
+"""
+
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Final, Literal, NamedTuple
+
+from pipeline.redaction.tables_en import (
+    FILLERS,
+    MONTHS,
+    MULTIPLIERS,
+    ORDINALS,
+    PLURALS,
+    SCALES,
+    SUBSTITUTES,
+    TEENS,
+    TENS,
+    UNITS,
+)
+
+AtomKind = Literal["unit", "teen", "tens", "hundred", "scale", "multiplier", "plural", "numeral", "substitute"]
+# `digits` always counts; `maybe` counts beside digits; `amount`, `date`, `ordinal` and `month` explain digits.
+WordKind = Literal["word", "filler", "digits", "maybe", "amount", "date", "ordinal", "month"]
+
+
+class Atom(NamedTuple):
+    """A part of a spoken or written number; `value` is its digits, or how often a multiplier repeats."""
+
+    kind: AtomKind
+    value: str
+
+
+@dataclass(frozen=True, slots=True)
+class Lexeme:
+    """One word as read: `norm` is lower case without punctuation around it."""
+
+    norm: str
+    kind: WordKind
+    atoms: tuple[Atom, ...] = ()
+    ends_sentence: bool = False
+
+
+_PUNCTUATION: Final = " .,?!;:\"'()[]{}<>…*#“”‘’"
+_AMOUNT: Final = re.compile(
+    r"[$£€].*\d.*|\d[\d,]*(\.\d+)?%|\d{1,2}:\d{2}([ap]\.?m)?|\d{1,2}[ap]\.?m|\d{1,4}\.\d{1,2}|\d+'?s|\d{1,3}k"
+)
+_DATE: Final = re.compile(r"\d{1,2}[/-]\d{1,2}[/-](\d{2}|\d{4})|\d{4}-\d{2}-\d{2}|(0?[1-9]|1[0-2])/(\d{2}|\d{4})")
+_ORDINAL: Final = re.compile(r"\d{1,2}(st|nd|rd|th)")
+_NUMERAL: Final = re.compile(r"\+?[\d][\d,.\-/()+_ ]*")
+_NUMBER_PARTS: Final = frozenset((*UNITS, *TEENS, *TENS, "hundred"))
+
+
+def _table() -> dict[str, Lexeme]:
+    """Build the reading of every word that the tables know; later rows win."""
+    known: dict[str, Lexeme] = {word: Lexeme(word, "filler") for word in FILLERS}
+    known |= {word: Lexeme(word, "ordinal") for word in ORDINALS}
+    known |= {word: Lexeme(word, "month") for word in MONTHS}
+    known |= {word: Lexeme(word, "maybe", (Atom("substitute", digit),)) for word, digit in SUBSTITUTES.items()}
+    known |= {word: Lexeme(word, "maybe", (Atom("scale", zeros),)) for word, zeros in SCALES.items()}
+    known |= {word: Lexeme(word, "maybe", (Atom("multiplier", times),)) for word, times in MULTIPLIERS.items()}
+    known |= {word: Lexeme(word, "maybe", (Atom("plural", digit),)) for word, digit in PLURALS.items()}
+    known |= {word: Lexeme(word, "digits", (Atom("unit", digit),)) for word, digit in UNITS.items()}
+    known |= {word: Lexeme(word, "maybe", (Atom("unit", "0"),)) for word in ("oh", "o")}
+    known |= {word: Lexeme(word, "digits", (Atom("teen", value),)) for word, value in TEENS.items()}
+    known |= {word: Lexeme(word, "digits", (Atom("tens", value),)) for word, value in TENS.items()}
+    known["hundred"] = Lexeme("hundred", "maybe", (Atom("hundred", "00"),))
+    return known
+
+
+_KNOWN: Final = _table()
+_SENTENCE: Final = {word: Lexeme(lexeme.norm, lexeme.kind, lexeme.atoms, True) for word, lexeme in _KNOWN.items()}
+
+
+def read(text: str) -> Lexeme:
+    """Read one word as an ASR wrote it, in any case and with its punctuation."""
+    known = _KNOWN.get(text)
+    if known is not None:
+        return known
+    norm = text.lower().strip(_PUNCTUATION)
+    ends = text.endswith((".", "?", "!"))
+    known = (_SENTENCE if ends else _KNOWN).get(norm)
+    if known is not None:
+        return known
+    if any(char.isdigit() for char in text):
+        return _read_numeral(text.lower().strip(" .,?!;:\"'"), norm, ends)
+    return _read_compound(norm, ends)
+
+
+def _read_numeral(text: str, norm: str, ends: bool) -> Lexeme:
+    """Read a word that holds a digit character."""
+    for kind, pattern in _SHAPES:
+        if pattern.fullmatch(text):
+            return Lexeme(norm, kind, (Atom("numeral", _digits(text)),) if kind == "date" else (), ends)
+    digits = _digits(text)
+    if "@" in text or not (_NUMERAL.fullmatch(text.lstrip("(*x#-")) or len(digits) >= 4):
+        return Lexeme(norm, "word", (), ends)
+    return Lexeme(norm, "digits", (Atom("numeral", digits),), ends)
+
+
+_SHAPES: Final[tuple[tuple[WordKind, re.Pattern[str]], ...]] = (
+    ("amount", _AMOUNT),
+    ("date", _DATE),
+    ("ordinal", _ORDINAL),
+)
+
+
+def _read_compound(norm: str, ends: bool) -> Lexeme:
+    """Read `twenty-one`, `four-one-one` or an entry that holds several words."""
+    parts = re.split(r"[-\s]+", norm) if "-" in norm or " " in norm else ()
+    if parts and all(part in _NUMBER_PARTS for part in parts):
+        return Lexeme(norm, "digits", tuple(atom for part in parts for atom in _KNOWN[part].atoms), ends)
+    return Lexeme(norm, "word", (), ends)
+
+
+def _digits(text: str) -> str:
+    return "".join(char for char in text if "0" <= char <= "9")
+
+
+def decode(atoms: Sequence[Atom]) -> list[tuple[str, int]]:
+    """Turn parts of numbers into digits.
+
+    Returns:
+        Each digit with the index of the atom that it starts at; a pending multiplier gives nothing.
+    """
+    out: list[tuple[str, int]] = []
+    at = 0
+    while at < len(atoms):
+        digits, after = _number(atoms, at)
+        out.extend((digit, at) for digit in digits)
+        at = after
+    return out
+
+
+def _number(atoms: Sequence[Atom], at: int) -> tuple[str, int]:
+    """Read the number that starts at an atom: its digits and the index behind it."""
+    kind, value = atoms[at]
+    if kind == "multiplier":
+        return _repeated(atoms, at, int(value))
+    digits, after = _below_hundred(atoms, at)
+    following = atoms[after].kind if after < len(atoms) else None
+    if following == "plural" and len(digits) == 1:
+        return atoms[after].value * int(digits), after + 1
+    if following == "hundred" and len(digits) <= 2:
+        digits, after = _with_hundreds(atoms, digits, after + 1)
+    if after < len(atoms) and atoms[after].kind == "scale" and len(digits) <= 3:
+        return _with_thousands(atoms, digits, after)
+    return digits, after
+
+
+def _repeated(atoms: Sequence[Atom], at: int, times: int) -> tuple[str, int]:
+    if at + 1 >= len(atoms) or atoms[at + 1].kind == "multiplier":
+        return "", at + 1
+    digits, after = _below_hundred(atoms, at + 1)
+    return digits * times, after
+
+
+def _below_hundred(atoms: Sequence[Atom], at: int) -> tuple[str, int]:
+    kind, value = atoms[at]
+    if kind != "tens":
+        return value, at + 1
+    following = atoms[at + 1] if at + 1 < len(atoms) else None
+    if following is not None and following.kind == "unit" and following.value != "0":
+        return value + following.value, at + 2
+    return value + "0", at + 1
+
+
+def _with_hundreds(atoms: Sequence[Atom], digits: str, at: int) -> tuple[str, int]:
+    """Read what follows `hundred`: a number below hundred belongs to it unless more single digits follow."""
+    if at < len(atoms) and atoms[at].kind in ("tens", "teen"):
+        rest, after = _below_hundred(atoms, at)
+        return digits + rest, after
+    is_last_unit = at < len(atoms) and atoms[at].kind == "unit" and (at + 1 == len(atoms))
+    if is_last_unit:
+        return f"{digits}0{atoms[at].value}", at + 1
+    return digits + "00", at
+
+
+def _with_thousands(atoms: Sequence[Atom], digits: str, at: int) -> tuple[str, int]:
+    zeros = atoms[at].value
+    if zeros != "000" or at + 1 >= len(atoms):
+        return digits + zeros, at + 1
+    rest, after = _number(atoms, at + 1)
+    if len(rest) > 3 or atoms[at + 1].kind in ("multiplier", "numeral"):
+        return digits + zeros, at + 1
+    return digits + rest.zfill(3), after

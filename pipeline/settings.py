@@ -1,0 +1,105 @@
+"""Settings: one frozen object, parsed once and passed down. The only reader of the environment.
+
+Order: command line, `TRUNKLINE_*` variables (and `KAFKA_BOOTSTRAP`), `trunkline.toml` in the working folder, defaults.
+An unknown key or variable is an error, so that a misspelt setting is never silently ignored.
+"""
+
+import os
+from pathlib import Path
+from typing import Literal, cast
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import (
+    BaseSettings,
+    EnvSettingsSource,
+    PydanticBaseSettingsSource,
+    SettingsConfigDict,
+    TomlConfigSettingsSource,
+)
+
+from pipeline.errors import InputError
+
+PREFIX = "TRUNKLINE_"
+FILE = Path("trunkline.toml")
+BOOTSTRAP_VARIABLE = "KAFKA_BOOTSTRAP"
+
+
+class Settings(BaseSettings):
+    """Everything a process can be told. `trunkline check` shows each value and where it came from."""
+
+    model_config = SettingsConfigDict(frozen=True, extra="forbid", env_prefix=PREFIX)
+
+    kafka_bootstrap: str = Field("", description="host:port of the broker; empty means the embedded one")
+    topic_prefix: str = Field("", description="put before every topic, group and member name", pattern=r"^[\w.-]*$")
+    partitions: int = Field(12, description="partitions of each contact topic at creation", ge=1, le=1_000)
+    group_protocol: Literal["classic", "consumer"] = Field(
+        "classic", description="classic: cooperative-sticky with static members; consumer: KIP-848"
+    )
+    home: Path = Field(Path(), description="folder that holds .kafka and .trunkline")
+    asr: str = Field("moonshine", description="moonshine, or scripted:REF.json")
+    objects_dir: Path = Field(Path(".trunkline/objects"), description="where redacted audio is stored")
+    postgres_dsn: SecretStr = Field(SecretStr(""), description="PostgreSQL; empty means none")
+    redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey; empty means none")
+    gateway_port: int = Field(8080, description="port of the agent page on 127.0.0.1; 0 picks a free one", ge=0)
+    health_port: int = Field(0, description="port of the first worker's health page; 0 picks a free one", ge=0)
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Read the command line, then the environment, then the file."""
+        return init_settings, env_settings, TomlConfigSettingsSource(settings_cls, FILE)
+
+
+def load(**given: object) -> Settings:
+    """Parse the settings.
+
+    Args:
+        given: values from the command line; None means "not given".
+
+    Raises:
+        InputError: an unknown key or variable, or a value of the wrong kind, named.
+    """
+    _refuse_unknown_variables()
+    chosen = {name: value for name, value in given.items() if value is not None}
+    if BOOTSTRAP_VARIABLE in os.environ and "kafka_bootstrap" not in chosen:
+        chosen["kafka_bootstrap"] = os.environ[BOOTSTRAP_VARIABLE]
+    try:
+        return Settings(**cast("dict[str, str]", chosen))
+    except ValidationError as failure:
+        first = failure.errors(include_input=False)[0]
+        name = ".".join(str(part) for part in first["loc"])
+        raise InputError(f"setting {name}: {first['msg']}") from None
+    except ValueError as failure:  # the TOML parser's
+        raise InputError(f"{FILE}: {failure}") from None
+
+
+def origin(name: str) -> str:
+    """Say where a setting's value comes from."""
+    if name == "kafka_bootstrap" and BOOTSTRAP_VARIABLE in os.environ:
+        return BOOTSTRAP_VARIABLE
+    if name in EnvSettingsSource(Settings)():
+        return PREFIX + name.upper()
+    if name in TomlConfigSettingsSource(Settings, FILE)():
+        return str(FILE)
+    return "default"
+
+
+def environment(settings: Settings) -> dict[str, str]:
+    """Return the variables that give a child process the same settings."""
+    values = {name: getattr(settings, name) for name in Settings.model_fields}
+    plain = {name: v.get_secret_value() if isinstance(v, SecretStr) else str(v) for name, v in values.items()}
+    kept = {name: value for name, value in os.environ.items() if name != BOOTSTRAP_VARIABLE}
+    return kept | {PREFIX + name.upper(): value for name, value in plain.items()}
+
+
+def _refuse_unknown_variables() -> None:
+    known = {PREFIX + name.upper() for name in Settings.model_fields}
+    unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
+    if unknown:
+        raise InputError(f"unknown setting {unknown[0]}; `trunkline check` lists the known ones")

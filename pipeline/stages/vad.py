@@ -1,0 +1,309 @@
+"""Speech segments of both tracks.
+
+Owns where a segment starts, ends and is cut. It does not know Kafka, clocks or the ASR. Two detectors share
+the work, so that silence is cheap and every decision is a function of the samples alone:
+
+- webrtcvad, a fresh one on each aligned window of 192 ms, is the gate: its state cannot be saved, so none is.
+- silero judges each 32 ms of a window that passes the gate, and of every window that starts inside speech. A
+  window that is gated out clears its memory.
+
+Marks leave in audio time, whatever the size of the records: a mark waits until both tracks are judged as far.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final, Literal
+
+import numpy as np
+import webrtcvad  # type: ignore[import-untyped]  # the package carries no types
+
+from pipeline.audio import pcm, silero
+from pipeline.errors import EngineFault
+from pipeline.machine import Machine
+from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame, Record, SpeechMark, Track, Watermark
+
+GATE_SAMPLES: Final = 1_536  # 192 ms, one audio record (architecture section 4.1)
+GATE_FRAME_SAMPLES: Final = 160  # 20 ms; nine fit, the last 12 ms of a window are left to the next one
+GATE_MODE: Final = 2  # best F1 of the four on telephone speech (shared/facts/asr.md section 4)
+WINDOW_SAMPLES: Final = silero.WINDOW_SAMPLES
+WATERMARK_SAMPLES: Final = (
+    5 * GATE_SAMPLES
+)  # 960 ms: about once a second, where windows of both detectors end
+
+
+@dataclass(frozen=True, slots=True)
+class VadConfig:
+    """The numbers of the segment rule; the probabilities are silero's own defaults (0.5, and 0.15 less).
+
+    Attributes:
+        start_probability: a window at least this probable may start a segment.
+        end_probability: once started, a window at least this probable goes on.
+        min_speech_samples: 96 ms of speech in a row open a segment; a click is shorter.
+        hangover_samples: 320 ms without speech close it; pauses between words are mostly shorter.
+        tail_samples: 100 ms kept after the last speech, for a final consonant.
+        longest_samples: 8 s; what the ASR decodes in real time (shared/facts/asr.md section 2).
+        cut_search_windows: a segment that is too long is cut at the quietest place of its last 1.5 s.
+        patience_samples: a track that is two minutes behind the other counts as silent, or what waits for it
+            would outgrow the state (80 bytes a decision, about one a second).
+    """
+
+    start_probability: float = 0.5
+    end_probability: float = 0.35
+    min_speech_samples: int = 3 * WINDOW_SAMPLES
+    hangover_samples: int = 10 * WINDOW_SAMPLES
+    tail_samples: int = 800
+    longest_samples: int = 64_000
+    cut_search_windows: int = 47
+    patience_samples: int = 120 * 8_000
+
+
+@dataclass(slots=True)
+class Ear:
+    """One track.
+
+    Attributes:
+        next_sample: the first sample that is not known.
+        audio_until: the end of the audio that was received; from there to `next_sample` is padding.
+        judged_until: the first sample without a decision.
+        rest: PCM from `judged_until` to `next_sample`.
+        memory: silero's; empty after a window that was gated out.
+        run_first: first sample of the run of speech that goes on; None in silence.
+        is_open: the run is long enough and is a segment.
+        speech_until: end of the last speech window of the run.
+        levels: mean amplitude of the last windows that silero judged.
+    """
+
+    next_sample: int = 0
+    audio_until: int = 0
+    judged_until: int = 0
+    rest: bytes = b""
+    memory: bytes = b""
+    run_first: int | None = None
+    is_open: bool = False
+    speech_until: int = 0
+    levels: list[int] = field(default_factory=list)
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """A decision of one track that waits for the other track.
+
+    Attributes:
+        decided_at: the end of the window that decided it.
+        first_sample: of the segment; for `progress`, no segment of this track starts before it.
+    """
+
+    decided_at: int
+    track: Track
+    kind: Literal["opened", "closed", "progress"]
+    first_sample: int
+    end_sample: int | None = None
+
+
+@dataclass(slots=True)
+class VadState:
+    """Everything known about one contact's speech: about 2.5 kB between aligned records, at most 7 kB."""
+
+    customer: Ear = field(default_factory=Ear)
+    agent: Ear = field(default_factory=Ear)
+    held: list[Held] = field(default_factory=list)
+    customer_progress: int = 0
+    sent_ms: int = 0
+    is_ended: bool = False
+
+    def ear(self, track: Track) -> Ear:
+        return self.customer if track == "customer" else self.agent
+
+
+class Vad(Machine[VadState]):
+    """Turn PCM of both tracks into speech segments."""
+
+    state = VadState
+
+    def __init__(self, config: VadConfig = VadConfig()) -> None:
+        self._config = config
+        self._silero = silero.load()
+
+    def on_record(self, state: VadState, record: Record) -> Sequence[Record]:
+        """Advance one contact by one audio record or watermark.
+
+        Returns:
+            Marks in audio time, customer before agent, and a `Watermark` about once a second. Where a long
+            segment is cut, the mark that opens its second part comes before the mark that closes the first.
+
+        Raises:
+            FrameGap: a sample counter jumps by more than an hour; the state is unchanged.
+        """
+        match record:
+            case AudioFrame():
+                self._check(state, record)
+                return () if state.is_ended else self._hear(state, record)
+            case Watermark():
+                return () if state.is_ended else self._pass(state, record)
+            case _:
+                raise EngineFault("vad was given a record that it does not read")
+
+    def _check(self, state: VadState, frame: AudioFrame) -> None:
+        for track in TRACKS:
+            pcm.check_block(state.ear(track).next_sample, *frame.track(track))
+
+    def _hear(self, state: VadState, frame: AudioFrame) -> Sequence[Record]:
+        for track in TRACKS:
+            first_sample, block = frame.track(track)
+            ear = state.ear(track)
+            hole, fresh = pcm.unheard(ear.next_sample, first_sample, block)
+            if fresh:
+                ear.audio_until = ear.next_sample + hole + len(fresh) // pcm.BYTES_PER_SAMPLE
+                self._pad(state, track, hole)
+                self._feed(state, track, fresh)
+        latest = max(state.customer.next_sample, state.agent.next_sample)
+        for track in TRACKS:
+            self._pad(state, track, latest - self._config.patience_samples - state.ear(track).next_sample)
+        return list(self._release(state, frame))
+
+    def _pass(self, state: VadState, mark: Watermark) -> Sequence[Record]:
+        """Take silence for what a track has not sent up to a watermark: by its promise it is not coming."""
+        until = mark.time_ms * SAMPLES_PER_MS
+        pcm.check_block(max(state.customer.next_sample, state.agent.next_sample), until, pcm.silence(1))
+        if mark.is_end:
+            until = max(until, state.customer.next_sample, state.agent.next_sample)
+            until += -until % GATE_SAMPLES
+        for track in TRACKS:
+            self._pad(state, track, until - state.ear(track).next_sample)
+        if not mark.is_end:
+            return list(self._release(state, mark))
+        return self._end(state, mark)
+
+    def _end(self, state: VadState, mark: Watermark) -> Sequence[Record]:
+        for track in TRACKS:
+            ear = state.ear(track)
+            if ear.is_open:
+                self._close(state, track, ear.judged_until)
+        marks = list(self._release(state, mark))
+        state.is_ended = True
+        return [*marks, Watermark(mark.tenant, mark.contact_id, mark.leg, mark.time_ms, is_end=True)]
+
+    def _pad(self, state: VadState, track: Track, count: int) -> None:
+        for start in range(0, count, GATE_SAMPLES):
+            self._feed(state, track, pcm.silence(min(GATE_SAMPLES, count - start)))
+
+    def _feed(self, state: VadState, track: Track, block: bytes) -> None:
+        """Take the samples that follow, and judge every window that they complete."""
+        ear = state.ear(track)
+        ear.rest += block
+        ear.next_sample += len(block) // pcm.BYTES_PER_SAMPLE
+        while ear.next_sample - ear.judged_until >= WINDOW_SAMPLES:
+            if ear.judged_until % GATE_SAMPLES or ear.run_first is not None or _is_voiced(ear.rest):
+                self._listen(state, track)
+            elif ear.next_sample - ear.judged_until >= GATE_SAMPLES:
+                ear.memory = b""
+                _judged(state, track, GATE_SAMPLES)
+            else:
+                return
+
+    def _listen(self, state: VadState, track: Track) -> None:
+        """Let silero judge the next window."""
+        ear = state.ear(track)
+        window = pcm.samples(ear.rest[: WINDOW_SAMPLES * pcm.BYTES_PER_SAMPLE])
+        probability, memory = self._silero.judge(window[np.newaxis], silero.Memory.from_bytes(ear.memory))
+        ear.memory = memory.to_bytes()
+        level = int(np.abs(window.astype(np.int32)).mean())
+        ear.levels = [*ear.levels, level][-self._config.cut_search_windows :]
+        self._decide(state, track, float(probability[0]))
+        _judged(state, track, WINDOW_SAMPLES)
+
+    def _decide(self, state: VadState, track: Track, probability: float) -> None:
+        ear, config = state.ear(track), self._config
+        end = ear.judged_until + WINDOW_SAMPLES
+        if probability >= (config.start_probability if ear.run_first is None else config.end_probability):
+            self._go_on(state, track, end)
+        elif ear.is_open and end - ear.speech_until >= config.hangover_samples:
+            self._close(state, track, end)
+        elif not ear.is_open:
+            ear.run_first = None
+
+    def _go_on(self, state: VadState, track: Track, end: int) -> None:
+        """Take one more window of speech, which ends at `end`."""
+        ear = state.ear(track)
+        if ear.run_first is None:
+            if ear.judged_until >= ear.audio_until:
+                return  # padding after the last received sample starts nothing
+            ear.run_first = ear.judged_until
+        ear.speech_until = end
+        if not ear.is_open and end - ear.run_first >= self._config.min_speech_samples:
+            ear.is_open = True
+            state.held.append(Held(end, track, "opened", ear.run_first))
+        if end - ear.run_first >= self._config.longest_samples:
+            self._cut(state, track, end)
+
+    def _close(self, state: VadState, track: Track, decided_at: int) -> None:
+        ear = state.ear(track)
+        assert ear.run_first is not None  # an open segment has a first sample
+        end_sample = min(ear.speech_until + self._config.tail_samples, ear.audio_until)
+        state.held.append(Held(decided_at, track, "closed", ear.run_first, end_sample))
+        ear.run_first, ear.is_open = None, False
+
+    def _cut(self, state: VadState, track: Track, end: int) -> None:
+        ear = state.ear(track)
+        assert ear.run_first is not None  # only an open segment is cut
+        place = end - _quietest(ear.levels)
+        state.held.append(Held(end, track, "opened", place))
+        state.held.append(Held(end, track, "closed", ear.run_first, place))
+        ear.run_first = place
+
+    def _release(self, state: VadState, cause: AudioFrame | Watermark) -> Iterator[Record]:
+        """Let go what both tracks have passed, in audio time, customer before agent."""
+        until = min(state.customer.judged_until, state.agent.judged_until)
+        state.held.sort(key=lambda held: (held.decided_at, TRACKS.index(held.track)))
+        ready = [held for held in state.held if held.decided_at <= until]
+        state.held = state.held[len(ready) :]
+        for held in ready:
+            if held.kind != "progress":
+                yield _mark(held, cause)
+            elif held.track == "customer":
+                state.customer_progress = held.first_sample
+            else:
+                yield from _watermark(state, held, cause)
+
+
+def _is_voiced(rest: bytes) -> bool:
+    """Say whether a fresh webrtcvad hears speech in what is there of an aligned window."""
+    gate = webrtcvad.Vad(GATE_MODE)
+    size = GATE_FRAME_SAMPLES * pcm.BYTES_PER_SAMPLE
+    window = rest[: GATE_SAMPLES * pcm.BYTES_PER_SAMPLE]
+    starts = range(0, len(window) - size + 1, size)
+    return any(gate.is_speech(window[start : start + size], 8_000) for start in starts)
+
+
+def _judged(state: VadState, track: Track, count: int) -> None:
+    """Leave `count` judged samples behind; about once a second note how far the track has come."""
+    ear = state.ear(track)
+    ear.rest = ear.rest[count * pcm.BYTES_PER_SAMPLE :]
+    ear.judged_until += count
+    if ear.judged_until % WATERMARK_SAMPLES == 0:
+        progress = ear.judged_until if ear.run_first is None else ear.run_first
+        state.held.append(Held(ear.judged_until, track, "progress", progress))
+
+
+def _quietest(levels: list[int]) -> int:
+    """Return how many samples before the end the quietest 96 ms have their middle.
+
+    The last three windows stay out, so that the next segment starts with speech.
+    """
+    sums = [sum(levels[start : start + 3]) for start in range(len(levels) - 5)]
+    middle = sums.index(min(sums)) + 1
+    return (len(levels) - middle) * WINDOW_SAMPLES - WINDOW_SAMPLES // 2
+
+
+def _mark(held: Held, cause: AudioFrame | Watermark) -> SpeechMark:
+    return SpeechMark(
+        cause.tenant, cause.contact_id, cause.leg, held.track, held.first_sample, held.end_sample
+    )
+
+
+def _watermark(state: VadState, agent: Held, cause: AudioFrame | Watermark) -> Iterator[Watermark]:
+    """Send the progress of the slower track; the customer's at the same limit has just been noted."""
+    time_ms = min(state.customer_progress, agent.first_sample) // SAMPLES_PER_MS
+    if time_ms > state.sent_ms:
+        state.sent_ms = time_ms
+        yield Watermark(cause.tenant, cause.contact_id, cause.leg, time_ms, is_end=False)

@@ -1,0 +1,41 @@
+"""What every test may ask for: a real broker, and a topic prefix of its own on it."""
+
+import os
+from collections.abc import Iterator
+from pathlib import Path
+from uuid import uuid4
+
+import pytest
+from hypothesis import settings
+
+from pipeline import broker as embedded
+from topics import admin
+
+# The machine is shared: an example's wall-clock time says nothing about the code.
+settings.register_profile("trunkline", deadline=None)
+settings.load_profile("trunkline")
+
+REPOSITORY = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def broker(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the bootstrap of a real broker: `KAFKA_BOOTSTRAP`, else one that lives as long as the session."""
+    given = os.environ.get("KAFKA_BOOTSTRAP")
+    if given:
+        yield given
+        return
+    home = tmp_path_factory.mktemp("kafka")
+    jars = REPOSITORY / ".kafka" / f"libs-{embedded.KAFKA_VERSION}"
+    try:
+        yield embedded.start(home, libs=jars).bootstrap
+    finally:
+        embedded.stop(home)
+
+
+@pytest.fixture
+def prefix(broker: str) -> Iterator[str]:
+    """Yield a topic prefix that nobody else uses; its topics go when the test is over."""
+    fresh = f"test-{uuid4().hex[:12]}."
+    yield fresh
+    admin.remove(broker, fresh)

@@ -1,0 +1,188 @@
+"""The assembler: which words of a segment become a turn."""
+
+from collections.abc import Sequence
+from dataclasses import replace
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from pipeline.errors import RecordRefused
+from pipeline.machine import STATE_LIMIT_BYTES
+from pipeline.stages.transcript import CLOSED_LIMIT, Assembler
+from topics.records import (
+    AudioFrame,
+    ContactEvent,
+    Record,
+    SegmentWords,
+    Track,
+    Turn,
+    Watermark,
+    Word,
+    turn_id,
+)
+
+pytestmark = pytest.mark.unit
+
+
+def words(
+    text: str, first_sample: int = 800, *, track: Track = "customer", is_final: bool = False, rev: int = 0
+) -> SegmentWords:
+    spoken = tuple(Word(word, at * 100, at * 100 + 90) for at, word in enumerate(text.split()))
+    end = first_sample + 4_000
+    return SegmentWords("local", "c1", 0, track, first_sample, end, is_final, spoken, "scripted", 0.9, rev)
+
+
+def watermark(time_ms: int, *, is_end: bool = False) -> Watermark:
+    return Watermark("local", "c1", 0, time_ms, is_end)
+
+
+def run(records: Sequence[Record]) -> list[Record]:
+    machine = Assembler()
+    state = machine.state()
+    return [out for record in records for out in machine.on_record(state, record)]
+
+
+def run_with_cuts(records: Sequence[Record]) -> list[Record]:
+    machine = Assembler()
+    state = machine.state()
+    outputs: list[Record] = []
+    for record in records:
+        state = machine.restore(machine.snapshot(state))
+        outputs += machine.on_record(state, record)
+    return outputs
+
+
+def said(outputs: Sequence[Record]) -> list[tuple[str, bool]]:
+    return [(" ".join(w.text for w in out.words), out.is_final) for out in outputs if isinstance(out, Turn)]
+
+
+def test_final_becomes_the_turn_of_its_segment() -> None:
+    heard = words("hello there", 800, track="agent", is_final=True)
+    expected = Turn(
+        "local",
+        "c1",
+        0,
+        turn_id("c1", "agent", 800),
+        "agent",
+        "agent",
+        800,
+        4_800,
+        True,
+        heard.words,
+        "scripted",
+        0.9,
+    )
+    assert run([heard]) == [expected]
+
+
+def test_partial_is_emitted_only_when_its_words_change() -> None:
+    outputs = run([words(""), words("my"), words("my"), words("my card")])
+    assert said(outputs) == [("my", False), ("my card", False)]
+
+
+def test_partial_whose_times_alone_move_is_silent() -> None:
+    first = words("my")
+    moved = replace(first, words=(Word("my", 7, 9),))
+    assert len(run([first, moved])) == 1
+
+
+def test_partial_never_overwrites_final() -> None:
+    outputs = run([words("my card"), words("my car is", is_final=True, rev=2), words("my cart", rev=3)])
+    assert said(outputs) == [("my card", False), ("my car is", True)]
+
+
+def test_empty_final_is_emitted() -> None:
+    assert said(run([words("uh"), words("", is_final=True)])) == [("uh", False), ("", True)]
+
+
+def test_later_revision_of_a_final_replaces_it() -> None:
+    outputs = run([words("one", is_final=True, rev=5), words("two", is_final=True, rev=7)])
+    assert said(outputs) == [("one", True), ("two", True)]
+
+
+@pytest.mark.parametrize("rev", [4, 5])
+def test_lower_or_equal_revision_is_dropped(rev: int) -> None:
+    assert said(run([words("one", is_final=True, rev=5), words("two", is_final=True, rev=rev)])) == [
+        ("one", True)
+    ]
+    assert said(run([words("one", rev=5), words("two", rev=rev)])) == [("one", False)]
+
+
+def test_overlapping_talk_is_two_turns() -> None:
+    outputs = run([words("a", 800), words("b", 900, track="agent"), words("a c", 800, is_final=True)])
+    assert [out.turn_id for out in outputs if isinstance(out, Turn)] == [
+        "c1/customer/800",
+        "c1/agent/900",
+        "c1/customer/800",
+    ]
+
+
+def test_watermarks_go_through_in_order_and_never_back() -> None:
+    marks = [watermark(100), watermark(300), watermark(200), watermark(300), watermark(300, is_end=True)]
+    assert run([*marks, marks[-1]]) == [marks[0], marks[1], marks[4]]
+
+
+def test_no_partial_after_the_end_but_a_revised_final() -> None:
+    end = watermark(900, is_end=True)
+    outputs = run(
+        [words("a", is_final=True, rev=1), end, words("late", 4_000, rev=9), words("b", is_final=True, rev=8)]
+    )
+    assert said(outputs) == [("a", True), ("b", True)]
+
+
+def test_late_partial_of_a_forgotten_segment_is_dropped() -> None:
+    finals = [words("x", at * 8_000, is_final=True, rev=at + 1) for at in range(CLOSED_LIMIT + 10)]
+    assert len(run([*finals, words("late", 0, rev=500)])) == len(finals)
+
+
+def test_contact_event_changes_nothing() -> None:
+    assert run([ContactEvent("local", "c1", 0, "started", 0, "ann")]) == []
+
+
+def test_unknown_type_is_refused() -> None:
+    with pytest.raises(RecordRefused):
+        run([AudioFrame("local", "c1", 0, 0, b"", 0, b"")])
+
+
+def test_state_stays_small() -> None:
+    machine = Assembler()
+    state = machine.state()
+    for at in range(3 * 3_600 // 3):
+        machine.on_record(state, words("one two three", at * 24_000, rev=2**30 + 2 * at + 1))
+        machine.on_record(state, words("one two three", at * 24_000, is_final=True, rev=2**30 + 2 * at + 2))
+    assert len(machine.snapshot(state)) < STATE_LIMIT_BYTES / 10
+
+
+@st.composite
+def conversations(draw: st.DrawFn) -> list[Record]:
+    """Stamped words of a few segments: partials, then finals in the order in which segments close."""
+    records: list[Record] = []
+    for at in range(draw(st.integers(1, 6))):
+        track: Track = draw(st.sampled_from(["customer", "agent"]))
+        for text in draw(st.lists(st.sampled_from(["", "a", "a b", "b"]), max_size=4)):
+            records.append(words(text, at * 8_000, track=track, rev=len(records) + 1))
+        records.append(words("a b c", at * 8_000, track=track, is_final=True, rev=len(records) + 1))
+        records.append(watermark(at * 1_000))
+    return [*records, watermark(10_000, is_end=True)]
+
+
+@given(conversations())
+def test_any_cut_gives_the_same_turns(records: list[Record]) -> None:
+    assert run_with_cuts(records) == run(records)
+
+
+@given(conversations(), st.data())
+def test_redelivery_changes_nothing(records: list[Record], data: st.DataObject) -> None:
+    again = list(records)
+    for _ in range(3):
+        first = data.draw(st.integers(0, len(records) - 1))
+        place = data.draw(st.integers(again.index(records[first]) + 1, len(again)))
+        again.insert(place, records[first])
+    assert run(again) == run(records)
+
+
+@given(conversations())
+def test_last_word_of_every_turn_is_its_final(records: list[Record]) -> None:
+    last = {out.turn_id: out for out in run(records) if isinstance(out, Turn)}
+    assert all(turn.is_final for turn in last.values())

@@ -1,0 +1,169 @@
+"""Where records flow: one row a topic.
+
+Changelogs and dead letters derive from these rows and from `pipeline.topology.STAGES`; `admin.py` compares them with
+a broker. Names here carry no prefix: an environment or a single call puts its own before them.
+"""
+
+from dataclasses import dataclass
+from typing import Literal
+
+from topics import records
+from topics.records import Record
+
+DataClass = Literal["restricted", "redacted", "control"]
+
+HOUR_MS = 3_600_000
+DAY_MS = 24 * HOUR_MS
+DEFAULT_PARTITIONS = 12
+
+
+@dataclass(frozen=True, slots=True)
+class Topic:
+    """One topic.
+
+    Attributes:
+        name: `noun.plural`, without prefix.
+        records: the types that flow on it; each type but `Watermark` flows on one topic alone.
+        data: `restricted` holds what redaction has not seen; `redacted` may be stored and shown; `control` holds
+            no speech.
+        retention_ms: how long a record stays; ignored where `is_compacted`.
+        producers: stages and connectors that write it; a keyed topic has one writing stage.
+        consumers: stages and connectors that read it.
+        is_compacted: the newest record a key is kept for ever.
+        is_keyed: by contact, with the partition count that all contact topics share.
+    """
+
+    name: str
+    records: tuple[type[Record], ...]
+    data: DataClass
+    retention_ms: int
+    producers: tuple[str, ...]
+    consumers: tuple[str, ...]
+    is_compacted: bool = False
+    is_keyed: bool = True
+
+
+CATALOGUE: tuple[Topic, ...] = (
+    Topic(
+        "audio.frames",
+        (records.AudioFrame, records.Watermark),
+        "restricted",
+        4 * HOUR_MS,
+        producers=("files",),
+        consumers=("vad", "asr", "archive"),
+    ),
+    Topic(
+        "contact.events",
+        (records.ContactEvent,),
+        "control",
+        7 * DAY_MS,
+        producers=("files",),
+        consumers=("policy", "gateway", "postgres"),
+    ),
+    Topic(
+        "speech.marks",
+        (records.SpeechMark, records.Watermark),
+        "control",
+        DAY_MS,
+        producers=("vad",),
+        consumers=("asr",),
+    ),
+    Topic(
+        "transcript.words",
+        (records.SegmentWords, records.Watermark),
+        "restricted",
+        4 * HOUR_MS,
+        producers=("asr",),
+        consumers=("transcript",),
+    ),
+    Topic(
+        "transcript.raw",
+        (records.Turn, records.Watermark),
+        "restricted",
+        4 * HOUR_MS,
+        producers=("transcript",),
+        consumers=("redaction",),
+    ),
+    Topic(
+        "transcript.redacted",
+        (records.RedactedTurn, records.Watermark),
+        "redacted",
+        7 * DAY_MS,
+        producers=("redaction",),
+        consumers=("policy", "summary", "gateway", "postgres"),
+    ),
+    Topic(
+        "audio.redactions",
+        (records.AudioRedaction, records.DecidedUntil),
+        "control",
+        7 * DAY_MS,
+        producers=("redaction",),
+        consumers=("archive", "postgres"),
+    ),
+    Topic(
+        "policies",
+        (records.Policy,),
+        "control",
+        0,
+        producers=("policies",),
+        consumers=("policy",),
+        is_compacted=True,
+        is_keyed=False,
+    ),
+    Topic(
+        "moments",
+        (records.Moments, records.Watermark),
+        "redacted",
+        7 * DAY_MS,
+        producers=("policy",),
+        consumers=("postgres",),
+    ),
+    Topic(
+        "guidance.requests",
+        (records.GuidanceRequest,),
+        "redacted",
+        DAY_MS,
+        producers=("policy",),
+        consumers=("inference",),
+    ),
+    Topic(
+        "guidance.drafts",
+        (records.GuidanceDraft,),
+        "restricted",
+        4 * HOUR_MS,
+        producers=("inference", "summary"),
+        consumers=("redaction",),
+    ),
+    Topic(
+        "guidance",
+        (records.Guidance,),
+        "redacted",
+        7 * DAY_MS,
+        producers=("redaction",),
+        consumers=("gateway", "redis", "postgres"),
+    ),
+    Topic(
+        "guidance.feedback",
+        (records.GuidanceFeedback,),
+        "redacted",
+        7 * DAY_MS,
+        producers=("gateway",),
+        consumers=("postgres",),
+    ),
+)
+
+TOPICS: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}
+
+
+def topic_of(record: Record) -> str:
+    """Return the one topic that a record's type belongs to; `Watermark` flows on several and has none.
+
+    Raises:
+        KeyError: the type is a watermark or flows nowhere.
+    """
+    return _TOPIC_OF[type(record)]
+
+
+_TOPIC_OF: dict[type[Record], str] = {
+    kind: topic.name for topic in CATALOGUE for kind in topic.records if kind is not records.Watermark
+}

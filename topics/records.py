@@ -1,0 +1,425 @@
+"""What flows: one frozen record for each schema in `schemas/avro/`.
+
+The `.avsc` file is the truth; `tests/topics/test_records.py` compares each class with it field by field.
+This module owns meaning and identity, not bytes (`codec.py`) and not places (`catalogue.py`).
+
+Units, everywhere: `*_ms` is audio time in milliseconds from the contact's start; `*_sample` counts 8 kHz samples
+of one track from the contact's start; ranges are half-open. `rev` is epoch * 2**24 + n, stamped by the engine;
+of two records with one identity the higher `rev` wins.
+"""
+
+from collections.abc import Hashable
+from dataclasses import dataclass
+from typing import ClassVar, Literal, Protocol
+
+SAMPLE_RATE_HZ = 8_000
+SAMPLES_PER_MS = SAMPLE_RATE_HZ // 1_000
+
+Track = Literal["customer", "agent"]
+TRACKS: tuple[Track, Track] = ("customer", "agent")
+Speaker = Literal["customer", "agent", "system"]
+
+
+class Record(Protocol):
+    """What every record has: where it belongs and what it is about."""
+
+    schema: ClassVar[str]
+
+    @property
+    def tenant(self) -> str:
+        """The customer of the contact centre platform that the record belongs to."""
+
+    @property
+    def contact_id(self) -> str:
+        """The contact (one leg's id) that the record is about; the policy id for a policy."""
+
+    @property
+    def identity(self) -> Hashable:
+        """Equal for two records of which the later revision replaces the earlier."""
+
+
+def turn_id(contact_id: str, track: Track, first_sample: int) -> str:
+    """Name the turn of one VAD segment: `<contact_id>/<track>/<first sample, pre-roll excluded>`."""
+    return f"{contact_id}/{track}/{first_sample}"
+
+
+@dataclass(frozen=True, slots=True)
+class AudioFrame:
+    """Up to 192 ms of both tracks (three KVS blocks of 64 ms); an absent track has empty PCM."""
+
+    schema: ClassVar[str] = "audio_frame"
+    tenant: str
+    contact_id: str
+    leg: int
+    customer_first_sample: int
+    customer_pcm: bytes  # int16 little-endian, mono, 8 kHz
+    agent_first_sample: int
+    agent_pcm: bytes
+
+    def track(self, track: Track) -> tuple[int, bytes]:
+        """Return (first sample, PCM) of one track."""
+        if track == "customer":
+            return self.customer_first_sample, self.customer_pcm
+        return self.agent_first_sample, self.agent_pcm
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id, self.customer_first_sample, self.agent_first_sample)
+
+
+@dataclass(frozen=True, slots=True)
+class Watermark:
+    """Everything of this contact that ends before `time_ms` has been sent on this topic."""
+
+    schema: ClassVar[str] = "watermark"
+    tenant: str
+    contact_id: str
+    leg: int
+    time_ms: int
+    is_end: bool  # nothing follows: the leg is over
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id, self.leg)
+
+
+@dataclass(frozen=True, slots=True)
+class ContactEvent:
+    """Something happened to the contact as a whole."""
+
+    schema: ClassVar[str] = "contact_event"
+    tenant: str
+    contact_id: str
+    leg: int
+    kind: Literal["started", "ended"]
+    at_ms: int
+    agent: str  # who is on the agent track; empty when nobody is
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id, self.leg, self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class SpeechMark:
+    """A VAD segment opened (`end_sample` is None) or closed."""
+
+    schema: ClassVar[str] = "speech_mark"
+    tenant: str
+    contact_id: str
+    leg: int
+    track: Track
+    first_sample: int
+    end_sample: int | None
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id, self.track, self.first_sample)
+
+
+@dataclass(frozen=True, slots=True)
+class Word:
+    """One word with its place in the contact's audio time."""
+
+    text: str
+    start_ms: int
+    end_ms: int
+    is_estimated: bool = False  # spread over the segment because alignment failed
+
+
+@dataclass(frozen=True, slots=True)
+class SegmentWords:
+    """What the ASR heard in one VAD segment so far (partial) or in the whole of it (final)."""
+
+    schema: ClassVar[str] = "segment_words"
+    tenant: str
+    contact_id: str
+    leg: int
+    track: Track
+    first_sample: int
+    end_sample: int  # of the audio that was decoded
+    is_final: bool
+    words: tuple[Word, ...]
+    asr: str  # engine and model that answered; `none` when every attempt failed
+    confidence: float | None  # 0..1
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id, self.track, self.first_sample)
+
+
+@dataclass(frozen=True, slots=True)
+class Turn:
+    """One turn of the conversation, unredacted (restricted)."""
+
+    schema: ClassVar[str] = "turn"
+    tenant: str
+    contact_id: str
+    leg: int
+    turn_id: str
+    track: Track
+    speaker: Speaker
+    first_sample: int
+    end_sample: int
+    is_final: bool
+    words: tuple[Word, ...]
+    asr: str
+    confidence: float | None
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.turn_id)
+
+
+@dataclass(frozen=True, slots=True)
+class TextSpan:
+    """A masked run of words of one turn and the tracks whose audio it covers. Times are word limits, unpadded."""
+
+    start_ms: int
+    end_ms: int
+    type: str  # CREDITCARD CVV EXPIRY SSN BANKACCOUNT ROUTING PHONE DOB EMAIL ADDRESS NAME, PII while undecided
+    tracks: tuple[Track, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class RedactedTurn:
+    """One turn with each sensitive run of words replaced by one `[TYPE]` token."""
+
+    schema: ClassVar[str] = "redacted_turn"
+    tenant: str
+    contact_id: str
+    leg: int
+    turn_id: str
+    redaction_rev: int  # counts re-emissions of the turn caused by later evidence, from 0
+    track: Track
+    speaker: Speaker
+    first_sample: int
+    end_sample: int
+    is_final: bool
+    words: tuple[Word, ...]
+    spans: tuple[TextSpan, ...]
+    asr: str
+    confidence: float | None
+    rev: int = 0
+
+    @property
+    def text(self) -> str:
+        """The words joined with single spaces."""
+        return " ".join(word.text for word in self.words)
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.turn_id)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioSpan:
+    """Samples of one track to replace by the tone, padding included."""
+
+    track: Track
+    start_sample: int
+    end_sample: int
+    type: str
+
+
+@dataclass(frozen=True, slots=True)
+class AudioRedaction:
+    """Every span that one turn asks to cover, on either track; an empty set withdraws earlier ones."""
+
+    schema: ClassVar[str] = "audio_redaction"
+    tenant: str
+    contact_id: str
+    leg: int
+    turn_id: str
+    spans: tuple[AudioSpan, ...]
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.turn_id)
+
+
+@dataclass(frozen=True, slots=True)
+class DecidedUntil:
+    """No span will be added before these samples: the archive may write up to here."""
+
+    schema: ClassVar[str] = "decided_until"
+    tenant: str
+    contact_id: str
+    leg: int
+    customer_sample: int
+    agent_sample: int
+    is_end: bool  # the contact is over and everything is decided
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id, self.leg)
+
+
+@dataclass(frozen=True, slots=True)
+class Condition:
+    """One way for a behaviour to match a turn: exactly one of the two is not empty."""
+
+    phrase: str = ""
+    regex: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class HintTemplate:
+    """What a behaviour says to the agent when it matches."""
+
+    kind: str
+    body: str
+    deadline_s: float | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class Behaviour:
+    """A thing said by one side that the policy wants noticed."""
+
+    id: str
+    speaker: Literal["customer", "agent", "any"]
+    any: tuple[Condition, ...]
+    cooldown_s: float
+    hint: HintTemplate
+
+
+@dataclass(frozen=True, slots=True)
+class Policy:
+    """One immutable version of a tenant's policy."""
+
+    schema: ClassVar[str] = "policy"
+    tenant: str
+    policy_id: str
+    version: int
+    behaviours: tuple[Behaviour, ...]
+
+    @property
+    def contact_id(self) -> str:
+        """Policies belong to no contact; their key is made of this."""
+        return f"{self.policy_id}/{self.version}"
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.tenant, self.policy_id, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class Moment:
+    """One behaviour that matched."""
+
+    policy: str
+    policy_version: int
+    behaviour: str
+
+
+@dataclass(frozen=True, slots=True)
+class Moments:
+    """Every behaviour that one turn matched, possibly none."""
+
+    schema: ClassVar[str] = "moments"
+    tenant: str
+    contact_id: str
+    leg: int
+    turn_id: str
+    at_ms: int
+    moments: tuple[Moment, ...]
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.turn_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Point:
+    """One sentence of a summary and the turns that it cites."""
+
+    text: str
+    turn_ids: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Hint:
+    """One card for the agent's screen, or the summary (`kind` is `summary`)."""
+
+    guidance_id: str
+    kind: str
+    body: str
+    policy: str
+    policy_version: int
+    evidence: tuple[str, ...]  # turn ids
+    at_ms: int
+    deadline_ms: int | None
+    points: tuple[Point, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceRequest:
+    """Every hint that one turn calls for; an empty set withdraws earlier ones."""
+
+    schema: ClassVar[str] = "guidance_request"
+    tenant: str
+    contact_id: str
+    leg: int
+    cause_id: str  # the turn
+    hints: tuple[Hint, ...]
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.cause_id)
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceDraft:
+    """Hints as inference or summary wrote them, before redaction (restricted)."""
+
+    schema: ClassVar[str] = "guidance_draft"
+    tenant: str
+    contact_id: str
+    leg: int
+    cause_id: str  # the turn, or `<contact_id>/summary`
+    hints: tuple[Hint, ...]
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.cause_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Guidance:
+    """Hints that may be shown and stored; an empty set withdraws what this cause said before."""
+
+    schema: ClassVar[str] = "guidance"
+    tenant: str
+    contact_id: str
+    leg: int
+    cause_id: str
+    hints: tuple[Hint, ...]
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.cause_id)
+
+
+@dataclass(frozen=True, slots=True)
+class GuidanceFeedback:
+    """What the agent did with a card."""
+
+    schema: ClassVar[str] = "guidance_feedback"
+    tenant: str
+    contact_id: str
+    guidance_id: str
+    action: Literal["accepted", "dismissed"]
+    agent: str
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.guidance_id, self.agent)
