@@ -32,6 +32,7 @@ FENCE_TTL_S: Final = 24 * 3_600
 ANSWER_LIMIT_S: Final = 5.0
 _BLOCK_MS: Final = 1_000  # below ANSWER_LIMIT_S, so that silence means an absent server
 _READ: Final = 100
+_OLDEST: Final = b"0-0"
 
 # KEYS: (hash, stream) a record; ARGV: limits, then (cause, revision, key, value) a record. Revisions stay below 2^53,
 # which Lua's numbers hold exactly. The entry comes before the fence: if the script fails between them (a script is
@@ -110,10 +111,8 @@ class RedisGuidanceTail:
             prefix: as the sink's.
             from_start: begin with the oldest entries that are kept instead of with what comes after `open`.
         """
-        self._streams = [_stream(prefix, shard) for shard in range(SHARDS)]
-        self._last_ids: dict[bytes, bytes] | None = None
-        if from_start:
-            self._last_ids = dict.fromkeys((stream.encode() for stream in self._streams), b"0-0")
+        self._streams = [_stream(prefix, shard).encode() for shard in range(SHARDS)]
+        self._last_ids = dict.fromkeys(self._streams, _OLDEST) if from_start else {}
         self._client = AsyncRedis.from_url(
             url,
             socket_timeout=ANSWER_LIMIT_S,
@@ -127,9 +126,9 @@ class RedisGuidanceTail:
         Raises:
             PeerUnavailable: the server does not answer.
         """
-        if self._last_ids is None:
+        if not self._last_ids:
             with _ours():
-                self._last_ids = {stream.encode(): await self._newest_id(stream) for stream in self._streams}
+                self._last_ids = {stream: await self._newest_id(stream) for stream in self._streams}
 
     async def __aiter__(self) -> AsyncIterator[tuple[bytes, Record]]:
         """Yield (Kafka key, record) of what is appended, in order within a conversation, for ever.
@@ -142,25 +141,20 @@ class RedisGuidanceTail:
         while True:
             for stream, entries in await self._read():
                 for entry_id, fields in entries:
-                    self._ids[stream] = entry_id
+                    self._last_ids[stream] = entry_id
                     yield fields[b"key"], codec.decode(fields[b"value"])
 
     async def close(self) -> None:
         """Let the connections go."""
         await self._client.aclose()
 
-    @property
-    def _ids(self) -> dict[bytes, bytes]:
-        assert self._last_ids is not None  # noqa: S101 - set by `open`
-        return self._last_ids
+    async def _newest_id(self, stream: bytes) -> bytes:
+        entries: Any = await self._client.xrevrange(stream, count=1)  # as for `_read`
+        return entries[0][0] if entries else _OLDEST
 
-    async def _newest_id(self, stream: str) -> bytes:
-        entries: list[tuple[bytes, object]] = await self._client.xrevrange(stream, count=1)
-        return entries[0][0] if entries else b"0-0"
-
-    async def _read(self) -> Any:  # redis-py's nested lists
+    async def _read(self) -> Any:  # redis-py's type covers decoded text and RESP3 too
         with _ours():
-            return await self._client.xread(cast("dict[Any, Any]", self._ids), count=_READ, block=_BLOCK_MS)
+            return await self._client.xread(cast("Any", self._last_ids), count=_READ, block=_BLOCK_MS)
 
 
 def _stream(prefix: str, shard: int) -> str:

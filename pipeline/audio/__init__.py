@@ -1,0 +1,1 @@
+"""Pure numpy: samples, rates, the tone, the speech detector's model."""

@@ -125,7 +125,7 @@ def test_unknown_schema_is_a_key_error() -> None:
 def test_every_type_flows_on_exactly_one_topic() -> None:
     places = {kind: [topic.name for topic in CATALOGUE if kind in topic.records] for kind in KINDS}
     assert places.pop(records.Watermark)
-    assert {kind: 1 for kind in places} == {kind: len(names) for kind, names in places.items()}
+    assert dict.fromkeys(places, 1) == {kind: len(names) for kind, names in places.items()}
 
 
 def test_topic_of_names_the_place_of_a_record() -> None:
