@@ -1,9 +1,9 @@
 """What the sink engine asks of a store.
 
-A sink is one outside system that keeps what some topics say. `pipeline/engines/sink.py` owns the loop: batches,
-offsets, backoff, dead letters. A connector owns one idempotent write and tells the two ways in which it can fail
-apart: the store is away (`PeerUnavailable`, the same batch comes again) or a record is poison (`RecordRefused`, the
-engine finds it by halving the batch).
+A sink is one outside system that keeps what some topics say. `pipeline/engines/sink.py` owns the loop:
+batches, offsets, backoff, dead letters. A connector owns one idempotent write and tells the two ways in which
+it can fail apart: the store is away (`PeerUnavailable`, the same batch comes again) or a record is poison
+(`RecordRefused`, the engine finds it by halving the batch).
 """
 
 from collections.abc import Sequence

@@ -102,9 +102,7 @@ def frames(call: Call, tenant: str, contact_id: str, agent: str = "") -> Iterato
         )
         yield Due("audio.frames", frame, end / SAMPLES_PER_MS)
     yield Due("audio.frames", Watermark(tenant, contact_id, 1, call.duration_ms, True), call.duration_ms)
-    yield Due(
-        "contact.events", ContactEvent(tenant, contact_id, 1, "ended", call.duration_ms, agent), call.duration_ms
-    )
+    yield Due("contact.events", ContactEvent(tenant, contact_id, 1, "ended", call.duration_ms, agent), call.duration_ms)
 
 
 def _padded(track: pcm.Samples, samples: int) -> pcm.Samples:

@@ -1,14 +1,14 @@
 """PostgreSQL: what was said, noticed and advised, redacted, one current row for each identity.
 
-Owns the tables of one schema and the upserts that make any order and any repetition of records end in the same rows:
-a row is replaced only by a later revision. Partial turns and progress marks are not stored. It is fed by
-`pipeline/engines/sink.py`, one thread, one connection.
+Owns the tables of one schema and the upserts that make any order and any repetition of records end in the
+same rows: a row is replaced only by a later revision. Partial turns and progress marks are not stored. It is
+fed by `pipeline/engines/sink.py`, one thread, one connection.
 
     contacts           one row a leg; `state` follows from the times
     turns              final turns
     moments            one row a turn with everything it matched, possibly nothing
     guidance_causes    the newest revision of each cause of hints: the fence of the next table
-    guidance           one row a hint, summaries too (`kind` is summary); a withdrawn one keeps its id and no content
+    guidance           one row a hint, summaries too (`kind` is summary); a withdrawn one keeps only its id
     audio_redactions   one row a turn with every span that it asks to cover
     feedback           what an agent did with a card last
 """
@@ -40,8 +40,8 @@ from topics.records import (
 CONNECT_LIMIT_S = 5
 STATEMENT_LIMIT_MS = 30_000
 SILENCE_LIMIT_MS = 10_000  # of a server that takes our packets and does not acknowledge them
-# SQLSTATE classes that a record can cause: data exception, integrity violation, program limit exceeded. Anything
-# else says something about the server or the schema, and the record waits until that is mended.
+# SQLSTATE classes that a record can cause: data exception, integrity violation, program limit exceeded.
+# Anything else says something about the server or the schema, and the record waits until that is mended.
 REFUSED_CLASSES = frozenset({"22", "23", "54"})
 
 _Row = dict[str, object]
@@ -52,7 +52,8 @@ _TABLES: LiteralString = """
 CREATE SCHEMA IF NOT EXISTS {schema};
 CREATE TABLE IF NOT EXISTS {schema}.contacts (
     tenant text, contact_id text, leg int, agent text NOT NULL, started_ms bigint, ended_ms bigint,
-    state text NOT NULL GENERATED ALWAYS AS (CASE WHEN ended_ms IS NULL THEN 'started' ELSE 'ended' END) STORED,
+    state text NOT NULL
+        GENERATED ALWAYS AS (CASE WHEN ended_ms IS NULL THEN 'started' ELSE 'ended' END) STORED,
     PRIMARY KEY (tenant, contact_id, leg));
 CREATE TABLE IF NOT EXISTS {schema}.turns (
     tenant text, turn_id text, contact_id text NOT NULL, leg int NOT NULL, rev bigint NOT NULL,
@@ -65,7 +66,8 @@ CREATE TABLE IF NOT EXISTS {schema}.moments (
     at_ms bigint NOT NULL, moments jsonb NOT NULL, PRIMARY KEY (tenant, turn_id));
 CREATE INDEX IF NOT EXISTS moments_contact ON {schema}.moments (contact_id);
 CREATE TABLE IF NOT EXISTS {schema}.guidance_causes (
-    tenant text, cause_id text, contact_id text NOT NULL, rev bigint NOT NULL, PRIMARY KEY (tenant, cause_id));
+    tenant text, cause_id text, contact_id text NOT NULL, rev bigint NOT NULL,
+    PRIMARY KEY (tenant, cause_id));
 CREATE TABLE IF NOT EXISTS {schema}.guidance (
     tenant text, guidance_id text, cause_id text NOT NULL, contact_id text NOT NULL, rev bigint NOT NULL,
     is_withdrawn boolean NOT NULL, kind text, body text, policy text, policy_version bigint, evidence jsonb,
@@ -82,7 +84,8 @@ CREATE TABLE IF NOT EXISTS {schema}.feedback (
 CREATE INDEX IF NOT EXISTS feedback_contact ON {schema}.feedback (contact_id);
 """
 
-# An event is said once; if two say different things of one leg, the outcome still does not depend on their order.
+# An event is said once; if two say different things of one leg, the outcome still does not depend on their
+# order.
 _CONTACT: LiteralString = """
 INSERT INTO {schema}.contacts AS stored (tenant, contact_id, leg, agent, started_ms, ended_ms)
 VALUES (%(tenant)s, %(contact_id)s, %(leg)s, %(agent)s, %(started_ms)s, %(ended_ms)s)
@@ -99,8 +102,8 @@ INSERT INTO {schema}.guidance_causes AS stored (tenant, cause_id, contact_id, re
 VALUES (%(tenant)s, %(cause_id)s, %(contact_id)s, %(rev)s)
 ON CONFLICT (tenant, cause_id) DO UPDATE SET rev = excluded.rev WHERE stored.rev < excluded.rev"""
 
-# A hint of the cause's newest revision is stored; one of an older revision leaves a withdrawn row if there is none,
-# so that the rows do not depend on which revision came first.
+# A hint of the cause's newest revision is stored; one of an older revision leaves a withdrawn row if there is
+# none, so that the rows do not depend on which revision came first.
 _HINT: LiteralString = """
 INSERT INTO {schema}.guidance AS stored (tenant, guidance_id, cause_id, contact_id, rev, is_withdrawn,
     kind, body, policy, policy_version, evidence, at_ms, deadline_ms, points)
@@ -127,7 +130,8 @@ WHERE cause.tenant = %(tenant)s AND cause.cause_id = %(cause_id)s
 
 # Feedback has no revision; its place in Kafka orders it.
 _FEEDBACK: LiteralString = """
-INSERT INTO {schema}.feedback AS stored (tenant, guidance_id, agent, contact_id, action, noted_ms, source_offset)
+INSERT INTO {schema}.feedback AS stored
+    (tenant, guidance_id, agent, contact_id, action, noted_ms, source_offset)
 VALUES (%(tenant)s, %(guidance_id)s, %(agent)s, %(contact_id)s, %(action)s, %(noted_ms)s, %(source_offset)s)
 ON CONFLICT (tenant, guidance_id, agent) DO UPDATE SET
     action = excluded.action, noted_ms = excluded.noted_ms, source_offset = excluded.source_offset
@@ -222,7 +226,7 @@ class PostgresSink:
             self._connection = None
 
     def _steps(self, batch: Sequence[Delivered]) -> Iterator[tuple[sql.Composed, list[_Row]]]:
-        """Pair the statements with their rows; rows are sorted, so that two writers cannot lock each other out."""
+        """Pair the statements with their rows, sorted so that two writers cannot lock each other out."""
         guidance = _of(Guidance, batch)
         causes = _newest(guidance, lambda one: (one.tenant, one.cause_id), lambda one: one.rev)
         cause_rows = [_cause_row(one) for one in causes]
@@ -263,7 +267,7 @@ class PostgresSink:
 
     @contextmanager
     def _connected(self) -> Iterator[Connection[Any]]:
-        """Yield the connection inside a transaction; afterwards every failure is one of ours, without values."""
+        """Yield the connection inside a transaction; every failure becomes one of ours, without values."""
         try:
             if self._connection is None:
                 self._connection = _connect(self._dsn)
@@ -289,7 +293,7 @@ def _connect(dsn: str) -> Connection[Any]:
 
 
 def _translate(error: psycopg.Error) -> TrunklineError:
-    """Tell the record's fault from the world's by SQLSTATE (PostgreSQL, appendix A); psycopg's own carry none."""
+    """Tell the record's fault from the world's by SQLSTATE (PostgreSQL, appendix A)."""
     state = error.sqlstate
     is_refused = isinstance(error, psycopg.DataError) if state is None else state[:2] in REFUSED_CLASSES
     if is_refused:

@@ -1,11 +1,11 @@
 """Redis (or Valkey): guidance on its way to the agents' screens.
 
-Owns the streams between the sink, which any number of gateways tail, and the fence in front of them: a revision that
-is not newer than what its cause has said is not appended. Everything here is a copy of the topic `guidance` with a
-short memory; when it is lost or away, the gateway reads Kafka instead.
+Owns the streams between the sink, which any number of gateways tail, and the fence in front of them: a
+revision that is not newer than what its cause has said is not appended. Everything here is a copy of the
+topic `guidance` with a short memory; when it is lost or away, the gateway reads Kafka instead.
 
-    <prefix>guidance:<shard>          stream, 0 to 7; fields `key` (the Kafka key) and `value` (the codec's bytes)
-    <prefix>guidance:rev:<Kafka key>  hash of one conversation: cause id -> newest revision; gone after a quiet day
+    <prefix>guidance:<shard>          stream, 0 to 7; fields `key` (Kafka's) and `value` (the codec's bytes)
+    <prefix>guidance:rev:<Kafka key>  hash of one conversation: cause id -> newest revision; gone after a day
 """
 
 from collections.abc import AsyncIterator, Iterator, Sequence
@@ -34,9 +34,11 @@ _BLOCK_MS: Final = 1_000  # below ANSWER_LIMIT_S, so that silence means an absen
 _READ: Final = 100
 _OLDEST: Final = b"0-0"
 
-# KEYS: (hash, stream) a record; ARGV: limits, then (cause, revision, key, value) a record. Revisions stay below 2^53,
-# which Lua's numbers hold exactly. The entry comes before the fence: if the script fails between them (a script is
-# not rolled back), the batch is appended again, and readers drop the repetition.
+_Entries = list[tuple[bytes, list[tuple[bytes, dict[bytes, bytes]]]]]  # stream, then id and fields
+
+# KEYS: (hash, stream) a record; ARGV: limits, then (cause, revision, key, value) a record. Revisions stay
+# below 2^53, which Lua's numbers hold exactly. The entry comes before the fence: if the script fails between
+# them (a script is not rolled back), the batch is appended again, and readers drop the repetition.
 _SCRIPT: Final = """
 for i = 0, #KEYS / 2 - 1 do
   local fence, stream = KEYS[2 * i + 1], KEYS[2 * i + 2]
@@ -98,9 +100,9 @@ class RedisGuidanceSink:
 class RedisGuidanceTail:
     """Reads every shard from one point on: `async for key, record in tail`.
 
-    The point is resolved to concrete ids once. (`XREAD` with `$` means "from now" at each call: what arrives between
-    two calls is lost; 75 of 300 entries were seen that way.) It moves with what is read, so an iteration that ended
-    in an error can be begun again and goes on behind the last record.
+    The point is resolved to concrete ids once. (`XREAD` with `$` means "from now" at each call: what arrives
+    between two calls is lost; 75 of 300 entries were seen that way.) It moves with what is read, so an
+    iteration that ended in an error can be begun again and goes on behind the last record.
     """
 
     def __init__(self, url: str, prefix: str, *, from_start: bool = False) -> None:
@@ -121,7 +123,7 @@ class RedisGuidanceTail:
         )
 
     async def open(self) -> None:
-        """Fix where the tail begins, so that nothing appended from here on is missed; the first read does it too.
+        """Fix where the tail begins, so that nothing appended later is missed; the first read does it too.
 
         Raises:
             PeerUnavailable: the server does not answer.
@@ -149,12 +151,16 @@ class RedisGuidanceTail:
         await self._client.aclose()
 
     async def _newest_id(self, stream: bytes) -> bytes:
-        entries: Any = await self._client.xrevrange(stream, count=1)  # as for `_read`
+        entries: Any = await self._client.xrevrange(
+            stream, count=1
+        )  # redis-py's type covers decoded text and RESP3 too
         return entries[0][0] if entries else _OLDEST
 
-    async def _read(self) -> Any:  # redis-py's type covers decoded text and RESP3 too
+    async def _read(self) -> _Entries:
         with _ours():
-            return await self._client.xread(cast("Any", self._last_ids), count=_READ, block=_BLOCK_MS)
+            ids = cast("Any", self._last_ids)  # a dict is invariant in its key's type
+            entries: Any = await self._client.xread(ids, count=_READ, block=_BLOCK_MS)  # as above
+            return cast("_Entries", entries)
 
 
 def _stream(prefix: str, shard: int) -> str:
@@ -167,7 +173,7 @@ def _fence(prefix: str, key: bytes) -> bytes:
 
 @contextmanager
 def _ours() -> Iterator[None]:
-    """Turn the client's errors into ours; a reply may quote an argument, so only the kind of error is kept."""
+    """Turn the client's errors into ours; a reply may quote an argument, so only its kind is kept."""
     try:
         yield
     except RedisError as error:

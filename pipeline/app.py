@@ -3,11 +3,16 @@
 import asyncio
 import socket
 from collections.abc import Awaitable, Callable, Mapping
+from functools import partial
 from pathlib import Path
 from typing import Protocol
 
+from pydantic import SecretStr
+
+from connectors.base import Sink
 from pipeline.engines.kafka import KafkaWorker, WorkerConfig
 from pipeline.errors import InputError
+from pipeline.runners import GatewayRunner, SinkRunner
 from pipeline.settings import Settings
 from pipeline.topology import group_names, group_of
 
@@ -39,16 +44,25 @@ def worker(settings: Settings, group: str, number: int) -> Runner:
     Raises:
         InputError: no such group, or a setting it needs is missing.
     """
-    if group in SINKS:
-        return _sink(settings, group)
-    if group == GATEWAY:
-        return _gateway(settings)
-    if group not in group_names():
-        raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
-    rows = group_of(group)
+    check_group(group)
     member = f"{settings.topic_prefix}{socket.gethostname()}-{group}-{number}"
     config = WorkerConfig(settings.kafka_bootstrap, settings.topic_prefix, member, settings.group_protocol)
+    if group == GATEWAY:
+        return GatewayRunner(_gateway(settings))
+    if group in SINKS:
+        return SinkRunner(_sink(settings, group), config)
+    rows = group_of(group)
     return KafkaWorker(config, rows, services(settings, rows.services))
+
+
+def check_group(group: str) -> None:
+    """Refuse a group that does not exist.
+
+    Raises:
+        InputError: the name is none of `GROUPS`.
+    """
+    if group not in GROUPS:
+        raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
 
 
 def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = True) -> Mapping[str, Service]:
@@ -94,6 +108,41 @@ def _scripted(name: str, *, is_paced: bool) -> Service:
     from connectors.scripted import ScriptedAsr
 
     return ScriptedAsr(Path(name.removeprefix("scripted:")), is_paced=is_paced).answer
+
+
+def _sink(settings: Settings, name: str) -> Sink:
+    """Make a store's sink.
+
+    Raises:
+        InputError: the setting with its address is missing.
+    """
+    if name == "postgres":
+        from connectors.postgres import PostgresSink
+
+        return PostgresSink(_required(settings, "postgres_dsn"))
+    from connectors.redis import RedisGuidanceSink
+
+    return RedisGuidanceSink(_required(settings, "redis_url"), settings.topic_prefix)
+
+
+def _required(settings: Settings, name: str) -> str:
+    secret: SecretStr = getattr(settings, name)
+    if not secret.get_secret_value():
+        raise InputError(f"setting {name} is missing")
+    return secret.get_secret_value()
+
+
+def _gateway(settings: Settings) -> Callable[[Callable[[int], None]], Awaitable[None]]:
+    from connectors.gateway import process
+
+    return partial(
+        process.run,
+        settings.kafka_bootstrap,
+        settings.topic_prefix,
+        settings.redis_url.get_secret_value() or None,
+        "127.0.0.1",
+        settings.gateway_port,
+    )
 
 
 def _objects(root: Path) -> Service:

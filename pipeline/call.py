@@ -8,7 +8,7 @@ import asyncio
 import resource
 import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -33,11 +33,20 @@ from pipeline.topology import STAGES, group_names
 from topics import admin, clients, codec
 from topics.catalogue import CATALOGUE
 from topics.keys import contact_key
-from topics.records import Guidance, Policy
+from topics.records import Guidance, Policy, Record
 
 STAGES_OF_A_CALL = tuple(stage for stage in STAGES if stage.group != "archive")  # the call's files are its archive
 _PARTITIONS = 1  # one contact has one key
-_WAIT_S = 0.5
+_WAIT_S = 0.2
+_FULL_QUEUE_WAIT_S = 0.01
+
+SHOWN = ("transcript.redacted", "guidance")
+Show = Callable[[Record], None]
+
+
+def _ignore(_: Record) -> None:
+    """Show nothing."""
+
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,7 +92,7 @@ async def run(request: Request, settings: Settings, engine: str, out: Path) -> O
         PeerUnavailable: the broker or a worker failed for good.
     """
     before_cpu_s, before_s = _cpu_s(), time.monotonic()
-    ran = _in_memory(request, settings) if engine == "memory" else _on_kafka(request, settings)
+    ran = in_memory(request, settings) if engine == "memory" else _on_kafka(request, settings)
     entries, started_ms = await ran
     outcome = Outcome(entries, started_ms, time.monotonic() - before_s, _cpu_s() - before_cpu_s)
     figures = results.latency(
@@ -93,10 +102,12 @@ async def run(request: Request, settings: Settings, engine: str, out: Path) -> O
     return outcome
 
 
-async def _in_memory(request: Request, settings: Settings) -> tuple[list[Entry], int]:
+async def in_memory(request: Request, settings: Settings, show: Show = _ignore) -> tuple[list[Entry], int]:
+    """Run the call on the memory engine; returns every record and when audio time 0 was."""
     log = MemoryLog(_now_ms) if request.speed else MemoryLog()
     services = app.services(settings, ("asr",), is_paced=request.speed > 0)
     engine = MemoryEngine(services, STAGES_OF_A_CALL, log)
+    log.on_append = lambda topic, record: show(record) if topic in SHOWN else None
     for policy in request.policies:
         log.append("policies", b"", policy)
     engine.start()
@@ -118,21 +129,34 @@ async def _in_memory(request: Request, settings: Settings) -> tuple[list[Entry],
 async def _on_kafka(request: Request, settings: Settings) -> tuple[list[Entry], int]:
     async with broker_for(settings) as bootstrap:
         prefix = f"{settings.topic_prefix}call-{uuid.uuid4().hex[:8]}."
-        own = settings.model_copy(update={"kafka_bootstrap": bootstrap, "topic_prefix": prefix, "partitions": _PARTITIONS})
-        with _topics(own, keep=request.keep):
+        changes = {"kafka_bootstrap": bootstrap, "topic_prefix": prefix, "partitions": _PARTITIONS}
+        own = settings.model_copy(update=changes)
+        with topics_for(own, keep=request.keep):
             await asyncio.to_thread(publish_policies, own, request.policies)
             with Supervisor(own, RUN_DIR) as supervisor:
                 for group in group_names(STAGES_OF_A_CALL):
                     supervisor.start(group)
                 await wait_ready(supervisor)
-                started_ms = await _play_on_kafka(request, own)
-                await _wait_for_summary(request, own, supervisor)
+                started_ms = await send_and_follow(request, own, supervisor)
             return await asyncio.to_thread(collect, own), started_ms
 
 
+async def send_and_follow(
+    request: Request, settings: Settings, supervisor: Supervisor, show: Show = _ignore
+) -> int:
+    """Play the call and show what comes of it, until its summary, the last record, has come.
+
+    Returns:
+        When audio time 0 was (see `play`).
+    """
+    sent = _send(request, settings)
+    started_ms, _ = await asyncio.gather(sent, _follow(request, settings, supervisor, show))
+    return started_ms
+
+
 @contextmanager
-def _topics(settings: Settings, *, keep: bool) -> Iterator[None]:
-    """Give the call topics of its own, and take them away again."""
+def topics_for(settings: Settings, *, keep: bool) -> Iterator[None]:
+    """Apply the declared topics under a prefix of its own, and take them away again."""
     environment.apply(settings, environment.plan(settings))
     try:
         yield
@@ -151,7 +175,8 @@ def publish_policies(settings: Settings, versions: Sequence[Policy]) -> None:
         raise PeerUnavailable("the broker did not take the policies")
 
 
-async def _play_on_kafka(request: Request, settings: Settings) -> int:
+async def _send(request: Request, settings: Settings) -> int:
+    """Send the call's records as they are due."""
     producer = clients.producer(settings.kafka_bootstrap)
 
     async def send(due: Due) -> None:
@@ -159,7 +184,7 @@ async def _play_on_kafka(request: Request, settings: Settings) -> int:
             try:
                 producer.produce(settings.topic_prefix + due.topic, codec.encode(due.record), request.key)
             except BufferError:
-                await asyncio.sleep(0.01)
+                await asyncio.sleep(_FULL_QUEUE_WAIT_S)
             else:
                 break
         producer.poll(0)
@@ -170,18 +195,23 @@ async def _play_on_kafka(request: Request, settings: Settings) -> int:
     return started_ms
 
 
-async def _wait_for_summary(request: Request, settings: Settings, supervisor: Supervisor) -> None:
-    """Wait for the call's last record: its summary is written after everything else is decided."""
+async def _follow(request: Request, settings: Settings, supervisor: Supervisor, show: Show) -> None:
+    """Show what may be shown until the summary comes, which is written after everything else is decided."""
     consumer = clients.tail_consumer(settings.kafka_bootstrap)
-    consumer.assign([TopicPartition(settings.topic_prefix + "guidance", n, 0) for n in range(_PARTITIONS)])
+    last = f"{request.contact_id}/summary"
+    consumer.assign(
+        [TopicPartition(settings.topic_prefix + topic, n, 0) for topic in SHOWN for n in range(settings.partitions)]
+    )
     try:
         while True:
             supervisor.check()
             message = await asyncio.to_thread(consumer.poll, _WAIT_S)
-            if message is not None and message.error() is None:
-                record = codec.decode(message.value() or b"")
-                if isinstance(record, Guidance) and record.cause_id == f"{request.contact_id}/summary":
-                    return
+            if message is None or message.error() is not None:
+                continue
+            record = codec.decode(message.value() or b"")
+            show(record)
+            if isinstance(record, Guidance) and record.cause_id == last:
+                return
     finally:
         consumer.close()
 
@@ -189,7 +219,9 @@ async def _wait_for_summary(request: Request, settings: Settings, supervisor: Su
 def collect(settings: Settings) -> list[Entry]:
     """Read every record of the call's topics."""
     partitions = [
-        TopicPartition(settings.topic_prefix + topic.name, n) for topic in CATALOGUE for n in range(_PARTITIONS)
+        TopicPartition(settings.topic_prefix + topic.name, n)
+        for topic in CATALOGUE
+        for n in range(settings.partitions if topic.is_keyed else 1)
     ]
     entries = []
     for message in read_whole(settings.kafka_bootstrap, partitions):

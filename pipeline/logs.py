@@ -23,6 +23,7 @@ def configure(process: str, level: str = "WARNING") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.getLogger("trunkline.kafka").setLevel(logging.CRITICAL)  # librdkafka retries what it complains of
 
 
 def _name_process(process: str) -> structlog.typing.Processor:

@@ -137,7 +137,9 @@ def redacted_tracks(call: Call, entries: Sequence[Entry]) -> dict[Track, Samples
     """Both tracks, as long as their files, with the tone in place of each span."""
     covered = [span for _, span in spans(entries)]
     return {
-        track: apply_tone(samples, 0, [span for span in covered if span.track == track])
+        track: apply_tone(
+            samples, 0, [(span.start_sample, span.end_sample) for span in covered if span.track == track]
+        )
         for track, samples in (("customer", call.customer), ("agent", call.agent))
     }
 

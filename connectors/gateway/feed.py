@@ -74,7 +74,11 @@ class Feed:
 
     async def follow_redis(self, url: str) -> None:
         """Read guidance from Redis until cancelled."""
-        await self._keep_trying("redis", lambda: self._follow_redis(url))
+        tail = RedisGuidanceTail(url, self._prefix)
+        try:
+            await self._keep_trying("redis", lambda: self._follow_redis(tail))
+        finally:
+            await tail.close()
 
     async def _keep_trying(self, peer: str, follow: Callable[[], Awaitable[None]]) -> None:
         failures = 0
@@ -108,11 +112,15 @@ class Feed:
                 await loop.run_in_executor(pool, opening.result().close)
             pool.shutdown(wait=False)
 
-    async def _follow_redis(self, url: str) -> None:
+    async def _follow_redis(self, tail: RedisGuidanceTail) -> None:
         try:
-            async for key, guidance in RedisGuidanceTail(url, self._prefix):
-                self._is_redis_heard = True
-                self._show_guidance("redis", guidance, key, 0)
+            await tail.open()
+            self._is_redis_heard = True
+            async for key, record in tail:
+                if isinstance(record, Guidance):
+                    self._show_guidance("redis", record, key, 0)
+        except RecordRefused:  # it counts as read: the next round goes on behind it
+            self._skip("redis", None, None)
         finally:
             self._is_redis_heard = False
 
@@ -144,6 +152,9 @@ class Feed:
             record = None
         if isinstance(record, Shown) and isinstance(record, TOPICS[topic].records):
             return record
-        self.counts["skipped"] += 1
-        _LOG.warning("record skipped: %s[%s]@%s", topic, message.partition(), message.offset())
+        self._skip(topic, message.partition(), message.offset())
         return None
+
+    def _skip(self, place: str, partition: int | None, offset: int | None) -> None:
+        self.counts["skipped"] += 1
+        _LOG.warning("record skipped: %s[%s]@%s", place, partition, offset)

@@ -144,9 +144,13 @@ class Server:
         except PeerUnavailable:
             outbox.offer((_error("not saved, try again") | about,))
 
-    async def _say_goodbye(self, _: web.Application) -> None:
+    async def hang_up(self) -> None:
+        """Close every socket with 1012: its page comes back, here or at another gateway."""
         sockets = tuple(self._sockets)
         await asyncio.gather(*(_close(socket, WSCloseCode.SERVICE_RESTART, b"restart") for socket in sockets))
+
+    async def _say_goodbye(self, _: web.Application) -> None:
+        await self.hang_up()
 
 
 async def _resume(socket: web.WebSocketResponse) -> Resume | None:

@@ -49,11 +49,13 @@ class MemoryLog:
         self._clock_ms = clock_ms
         self.topics: defaultdict[str, list[Entry]] = defaultdict(list)
         self.groups: defaultdict[str, Committed] = defaultdict(Committed)
+        self.on_append: Callable[[str, Record], None] = lambda _, __: None
         self.dead: list[tuple[str, int, str]] = []  # (topic, offset, error class)
 
     def append(self, topic: str, key: bytes, record: Record, cause_ms: int = 0) -> None:
         """Write one record to the end of a topic."""
         self.topics[topic].append(Entry(key, record, self._clock_ms(), cause_ms))
+        self.on_append(topic, record)
 
     def commit(self, group: str, epoch: int, checkpoint: Checkpoint) -> None:
         """Move states and offsets together.

@@ -1,9 +1,10 @@
 """The sink engine: one loop that carries topics into one store.
 
-Owns batches, offsets, dead letters and patience. A batch is written before its offsets are committed and every write
-is idempotent, so a crash between the two repeats a write and changes nothing. While the store is away the batch stays
-in hand and the partitions are paused, but polling goes on: the member stays in its group, so nothing moves to another
-worker that would meet the same silence. What a store is, is in `connectors/base.py`.
+Owns batches, offsets, dead letters and patience. A batch is written before its offsets are committed and
+every write is idempotent, so a crash between the two repeats a write and changes nothing. While the store is
+away the batch stays in hand and the partitions are paused, but polling goes on: the member stays in its
+group, so nothing moves to another worker that would meet the same silence. What a store is, is in
+`connectors/base.py`.
 """
 
 import logging
@@ -29,7 +30,7 @@ BACKOFF_S = (0.1, 10.0)  # of the first and of the longest wait; each is drawn f
 REFUSED_LIMIT = 500
 
 _EARLIEST = -2  # Kafka's ListOffsets: the first offset that is still there
-_LOST_POSITION = KafkaError._AUTO_OFFSET_RESET  # noqa: SLF001 - the client's name for it
+_LOST_POSITION = KafkaError._AUTO_OFFSET_RESET
 _FINAL = {
     _LOST_POSITION,
     KafkaError.FENCED_INSTANCE_ID,
@@ -53,11 +54,12 @@ def run(
         bootstrap: the broker's address.
         prefix: put before every topic and the group.
         should_stop: noticed within about `POLL_S`, also while the store is away.
-        instance_id: static member id; with it, a restart after a crash has its partitions back at once instead of
-            after the session's 6 s.
+        instance_id: static member id; with it, a restart after a crash has its partitions back at once
+            instead of after the session's 6 s.
 
     Raises:
-        EngineFault: a committed position is no longer in its topic, or hundreds of records in a row were refused.
+        EngineFault: a committed position is no longer in its topic, or hundreds of records in a row were
+            refused.
         Fenced: another process holds this member id.
         PeerUnavailable: the broker refuses this consumer, or did not answer when a partition was assigned.
     """
@@ -118,7 +120,7 @@ class _SinkLoop:
             self._consumer.close()
 
     def _take(self) -> None:
-        """Fill the batch: wait for a first record, then take what is there or comes within the linger time."""
+        """Fill the batch: wait for a first record, then take what comes within the linger time."""
         first = self._consumer.poll(POLL_S)
         if first is None:
             return
@@ -130,7 +132,7 @@ class _SinkLoop:
         self._batch += [message for message in messages if not _is_error(message)]
 
     def _settle(self) -> None:
-        """Write the batch in hand, however long the store is away, and commit it; a stop leaves it uncommitted."""
+        """Write the batch in hand, however long the store is away, and commit it; a stop gives up."""
         attempt = 0
         while self._batch and not (attempt and self._should_stop.is_set()):
             try:
@@ -166,7 +168,7 @@ class _SinkLoop:
         return Delivered(topic, partition, offset, message.key() or b"", record, message.timestamp()[1])
 
     def _halve(self, batch: list[Readable]) -> list[Refused]:
-        """Write a batch; while the store refuses it, halve it: k bad records of n cost about 2 k log2(n) writes."""
+        """Write a batch; while it is refused, halve it: k bad records of n cost about 2 k log2(n) writes."""
         if not batch:
             return []
         try:
@@ -252,20 +254,20 @@ class _SinkLoop:
             consumer.pause(begins)
 
     def _revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
-        """Forget the records of partitions that are somebody else's: they are not committed and come again there."""
+        """Forget the records of partitions that are somebody else's: uncommitted, they come again there."""
         gone = {(one.topic, one.partition) for one in partitions}
         self._batch = [
             message for message in self._batch if (message.topic(), message.partition()) not in gone
         ]
 
     def _place(self, message: Message) -> tuple[str, int, int]:
-        """Return topic (without prefix), partition and offset; the client's types allow None, a record has all."""
+        """Return topic (without prefix), partition and offset; only an error lacks one of them."""
         topic = (message.topic() or "").removeprefix(self._prefix)
         return topic, message.partition() or 0, message.offset() or 0
 
 
 def _begin(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """Commit the earliest offset of partitions that have no position, so that a later loss of records shows."""
+    """Commit the earliest offset of partitions without a position, so that a later loss shows."""
     if not partitions:
         return []
     asked = [TopicPartition(one.topic, one.partition, _EARLIEST) for one in partitions]
@@ -315,4 +317,4 @@ def _report_away(sink: Sink, fault: PeerUnavailable) -> None:
 
 def _backoff_s(attempt: int) -> float:
     first_s, longest_s = BACKOFF_S
-    return random.uniform(0, min(longest_s, first_s * 2 ** min(attempt, 16)))  # noqa: S311 - jitter, no secret
+    return random.uniform(0, min(longest_s, first_s * 2 ** min(attempt, 16)))

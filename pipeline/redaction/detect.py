@@ -4,7 +4,8 @@ Owns the order in which the findings of `numbers`, `places`, `emails` and `names
 readings, memory and time give the same verdict.
 """
 
-from collections.abc import Iterable, Sequence, Set
+import re
+from collections.abc import Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -13,7 +14,7 @@ from pipeline.redaction.emails import find_emails
 from pipeline.redaction.names import find_names, name_words
 from pipeline.redaction.numbers import Judged, Numbers
 from pipeline.redaction.places import find_addresses, find_dates
-from pipeline.redaction.reading import Reading
+from pipeline.redaction.reading import Reading, read_turn
 from topics.records import TRACKS
 
 TYPES: Final = frozenset(
@@ -78,7 +79,7 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
         _fill(masks[turn], first, last, "ADDRESS")
     for turn, at in find_emails(readings):
         _fill(masks[turn], at, at, "EMAIL")
-    marks = list(find_names(readings, known_names))
+    marks = _all_names(readings, known_names)
     for turn, first, last in marks:
         _fill(masks[turn], first, last, "NAME", _STRONGER_THAN_NAME)
     _mask_tails(masks, readings)
@@ -89,6 +90,46 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
         names=name_words(readings, [mark for mark in marks if readings[mark[0]].is_final]),
         secrets=[row.run.text for row in judged if row.type and _is_final(row.run, readings)],
     )
+
+
+def mask_text(text: str, known_names: Set[str], secrets: Sequence[str], profile: Profile) -> str:
+    """Redact written text (a hint, a sentence of a summary) with what the contact has given away.
+
+    Args:
+        text: free text; its spacing is kept where nothing is masked.
+        known_names: name words of the contact.
+        secrets: digit strings of the contact.
+        profile: what is on.
+    """
+    texts = ["" if _TOKEN.fullmatch(part) else part for part in text.split()]
+    places = range(len(texts))
+    reading = read_turn("agent", True, texts, places, places, 0)
+    row = detect([reading], known_names, 0, profile).masks[0]
+    for run in find_runs([reading]):
+        if "PII" in profile.types and any(run.text in secret or secret in run.text for secret in secrets):
+            for _, at in run.places:
+                row[at] = row[at] or "PII"
+    if not any(row):
+        return text
+    parts = text.split()
+    kept = (part if not kind else f"[{kind}]" for part, kind in zip(parts, row, strict=True))
+    return " ".join(part for part, group in zip(kept, _starts(row), strict=True) if group)
+
+
+_TOKEN: Final = re.compile(r"\[[A-Z]+\]\W*")
+
+
+def _starts(row: Sequence[str]) -> Iterator[bool]:
+    """Say for each word whether it is written: all that stay, and the first of each masked run."""
+    for at, kind in enumerate(row):
+        yield not kind or at == 0 or row[at - 1] != kind
+
+
+def _all_names(readings: Sequence[Reading], known_names: Set[str]) -> list[tuple[int, int, int]]:
+    """Find names, and again with those that this window introduces."""
+    marks = list(find_names(readings, known_names))
+    introduced = frozenset(name_words(readings, marks))
+    return marks if introduced <= known_names else list(find_names(readings, known_names | introduced))
 
 
 _STRONGER_THAN_NAME: Final = TYPES - {"NAME", "PII"}

@@ -1,0 +1,71 @@
+// The conversation: one row a turn, kept for as long as the turn is, so that a final takes the place of its partial.
+
+import { arrange, byId, clockText, el } from "./dom.js";
+import { Panel } from "./panel.js";
+import { spokenTurns } from "./store.js";
+import { words } from "./words.js";
+
+const SPEAKERS = { agent: "Agent", customer: "Customer", system: "System" };
+
+export class TranscriptView {
+  constructor() {
+    this.list = byId("turns");
+    this.empty = byId("transcript-empty");
+    this.spoken = byId("spoken-turns");
+    this.panel = new Panel("transcript");
+    this.rows = new Map(); // turn_id -> {row, turn}
+    this.turns = null; // the map that was drawn last
+  }
+
+  draw(state) {
+    if (state.turns === this.turns) return;
+    const isFirst = this.turns === null;
+    this.turns = state.turns;
+    const turns = spokenTurns(state);
+    const rows = turns.map((turn, at) => this.row(turn, turns[at - 1], isFirst));
+    arrange(this.list, rows);
+    this.empty.hidden = turns.length > 0;
+    this.panel.settle();
+  }
+
+  row(turn, before, isFirst) {
+    const known = this.rows.get(turn.turn_id);
+    const row = known?.row ?? makeRow(turn);
+    if (known?.turn !== turn) this.fill(row, turn, isFirst);
+    row.classList.toggle("follows", before?.speaker === turn.speaker);
+    return row;
+  }
+
+  fill(row, turn, isFirst) {
+    const was = this.rows.get(turn.turn_id)?.turn;
+    row.classList.toggle("partial", !turn.is_final);
+    row.querySelector(".words").replaceChildren(...words(turn.text));
+    if (turn.is_final && !was?.is_final && !isFirst) this.speak(turn);
+    this.rows.set(turn.turn_id, { row, turn });
+  }
+
+  // Only finals are read out: a partial would be said again with every word.
+  speak(turn) {
+    this.spoken.textContent = `${SPEAKERS[turn.speaker]}: ${turn.text}`;
+  }
+
+  // Lifts turns out of the others; none lifts none.
+  mark(turnIds) {
+    for (const [turnId, { row }] of this.rows) row.classList.toggle("marked", turnIds.includes(turnId));
+  }
+
+  goTo(turnId) {
+    this.rows.get(turnId)?.row.scrollIntoView({ block: "center" });
+  }
+}
+
+function makeRow(turn) {
+  const row = el(
+    "li",
+    `turn ${turn.speaker}`,
+    el("p", "speaker", SPEAKERS[turn.speaker], " ", el("time", "", clockText(turn.start_ms))),
+    el("p", "words"),
+  );
+  row.dataset.turn = turn.turn_id;
+  return row;
+}

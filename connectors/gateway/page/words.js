@@ -1,0 +1,31 @@
+// How the text of a turn is drawn: redaction tokens as chips, everything else as plain text.
+
+import { el } from "./dom.js";
+
+const TOKEN = /\[([A-Z]{2,16})\]/;
+const NAMES = {
+  ADDRESS: "Address",
+  BANKACCOUNT: "Bank account",
+  CREDITCARD: "Card number",
+  CVV: "Security code",
+  DOB: "Date of birth",
+  EMAIL: "E-mail",
+  EXPIRY: "Expiry date",
+  NAME: "Name",
+  PHONE: "Phone number",
+  PII: "Private",
+  ROUTING: "Routing number",
+  SSN: "Social security number",
+};
+
+export function words(text) {
+  // Splitting by a group puts the group's matches at the odd places.
+  return text.split(TOKEN).map((part, at) => (at % 2 ? chip(part) : part));
+}
+
+function chip(type) {
+  const element = el("span", "chip", NAMES[type] ?? type);
+  element.dataset.type = type;
+  element.title = "Removed before it reached this screen";
+  return element;
+}

@@ -1,0 +1,136 @@
+"""Turn masks into what is published: tokens for words, spans for text, sample ranges for audio.
+
+Owns the arithmetic of spans. Text spans are exact word limits; padding exists in audio alone and never reaches into a
+word that stays.
+"""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from typing import Final
+
+from pipeline.redaction.detect import Profile
+from topics.records import SAMPLES_PER_MS, TRACKS, AudioSpan, Speaker, TextSpan, Track, Word
+
+SEGMENT_LEAD_SAMPLES: Final = 2_400  # 300 ms of pre-roll that the ASR also hears
+FAILED_ASR: Final = "none"
+
+
+@dataclass(slots=True)
+class Heard:
+    """One turn with its masks; lists have one entry a word, times are milliseconds of the contact."""
+
+    contact_id: str
+    leg: int
+    turn_id: str
+    track: Track
+    speaker: Speaker
+    first_sample: int
+    end_sample: int
+    is_final: bool
+    asr: str
+    confidence: float | None
+    rev: int
+    texts: list[str]
+    starts: list[int]
+    ends: list[int]
+    estimated: list[int]  # indexes of words whose times are estimated
+    masks: list[str] = field(default_factory=list)
+    spans: tuple[TextSpan, ...] = ()
+    audio: tuple[AudioSpan, ...] = ()
+    redaction_rev: int = 0
+
+    @property
+    def start_ms(self) -> int:
+        """When the first word starts, or the segment where it has none."""
+        return min(self.starts[0], self.first_sample // SAMPLES_PER_MS) if self.starts else self.first_sample // SAMPLES_PER_MS
+
+    @property
+    def end_ms(self) -> int:
+        """When the last word ends, or the segment where it has none."""
+        return max(max(self.ends, default=0), self.end_sample // SAMPLES_PER_MS)
+
+
+def groups(masks: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+    """Cut a turn into runs of one mask: first word, last word, type; a word that stays is a run of its own."""
+    at = 0
+    while at < len(masks):
+        last = at
+        while masks[at] and last + 1 < len(masks) and masks[last + 1] == masks[at]:
+            last += 1
+        yield at, last, masks[at]
+        at = last + 1
+
+
+def tokens(turn: Heard) -> tuple[Word, ...]:
+    """Write the words of a turn with one `[TYPE]` for each masked run."""
+    estimated = set(turn.estimated)
+    return tuple(
+        Word(
+            f"[{kind}]" if kind else turn.texts[first],
+            turn.starts[first],
+            turn.ends[last],
+            any(at in estimated for at in range(first, last + 1)),
+        )
+        for first, last, kind in groups(turn.masks)
+    )
+
+
+def text_spans(turn: Heard, lines: dict[Track, "Line"]) -> tuple[TextSpan, ...]:
+    """List the masked runs of a turn; the other track is named where it says something secret meanwhile."""
+    return tuple(
+        TextSpan(turn.starts[first], turn.ends[last], kind, _tracks(turn, turn.starts[first], turn.ends[last], lines))
+        for first, last, kind in groups(turn.masks)
+        if kind
+    )
+
+
+def _tracks(turn: Heard, start_ms: int, end_ms: int, lines: dict[Track, "Line"]) -> tuple[Track, ...]:
+    return tuple(track for track in TRACKS if track == turn.track or lines[track].is_secret(start_ms, end_ms))
+
+
+@dataclass(slots=True)
+class Line:
+    """All words of one track in a window, by start: (start, end, is masked)."""
+
+    words: list[tuple[int, int, bool]]
+
+    def is_secret(self, start_ms: int, end_ms: int) -> bool:
+        """Say whether a masked word overlaps a range."""
+        return any(masked and start < end_ms and end > start_ms for start, end, masked in self.words)
+
+    def padded(self, start_ms: int, end_ms: int, profile: Profile) -> tuple[int, int]:
+        """Widen a range by the padding, at most to the neighbouring words that stay."""
+        before = next((word for word in reversed(self.words) if word[0] < start_ms), None)
+        after = next((word for word in self.words if word[1] > end_ms and word[0] >= start_ms), None)
+        first = start_ms - profile.pad_before_ms
+        last = end_ms + profile.pad_after_ms
+        if before is not None and not before[2]:
+            first = max(first, min(before[1], start_ms))
+        if after is not None and not after[2]:
+            last = min(last, max(after[0], end_ms))
+        return max(first, 0), last
+
+
+def lines_of(turns: Sequence[Heard]) -> dict[Track, Line]:
+    """Lay out the words of a window per track."""
+    lines: dict[Track, list[tuple[int, int, bool]]] = {track: [] for track in TRACKS}
+    for turn in turns:
+        lines[turn.track].extend(zip(turn.starts, turn.ends, map(bool, turn.masks), strict=True))
+    return {track: Line(sorted(words)) for track, words in lines.items()}
+
+
+def audio_spans(turn: Heard, lines: dict[Track, Line], profile: Profile) -> tuple[AudioSpan, ...]:
+    """List the samples that a final turn asks to cover.
+
+    A segment without recognised words (`asr` is none), or with estimated times and a masked word, is covered whole.
+    """
+    first_kind = "PII" if turn.asr == FAILED_ASR else next((kind for kind in turn.masks if kind), "")
+    if first_kind and (turn.asr == FAILED_ASR or turn.estimated):
+        start = max(0, turn.first_sample - SEGMENT_LEAD_SAMPLES)
+        return (AudioSpan(turn.track, start, turn.end_sample, first_kind),)
+    return tuple(_audio_span(track, span, lines, profile) for span in turn.spans for track in span.tracks)
+
+
+def _audio_span(track: Track, span: TextSpan, lines: dict[Track, Line], profile: Profile) -> AudioSpan:
+    start_ms, end_ms = lines[track].padded(span.start_ms, span.end_ms, profile)
+    return AudioSpan(track, start_ms * SAMPLES_PER_MS, end_ms * SAMPLES_PER_MS, span.type)

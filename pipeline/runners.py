@@ -1,0 +1,75 @@
+"""What worker processes run beside stages: a sink's loop on a thread, the gateway on the event loop."""
+
+import asyncio
+import threading
+from collections.abc import Awaitable, Callable
+
+from connectors.base import Sink
+from pipeline.engines import sink as sinks
+from pipeline.engines.kafka import WorkerConfig
+
+
+class SinkRunner:
+    """Runs one sink; ready from the start, because a store that is away only pauses its own sink."""
+
+    def __init__(self, sink: Sink, config: WorkerConfig) -> None:
+        """Prepare; `run` consumes."""
+        self._sink = sink
+        self._config = config
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it does its work now."""
+        return True
+
+    @property
+    def assigned(self) -> tuple[int, ...]:
+        """A sink's partitions belong to several topics; `trunkline lag` shows them."""
+        return ()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Work until `stop`."""
+        should_stop = threading.Event()
+        config = self._config
+        work = asyncio.create_task(
+            asyncio.to_thread(
+                sinks.run, self._sink, config.bootstrap, config.prefix, should_stop, instance_id=config.member
+            )
+        )
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        should_stop.set()
+        await work
+
+
+class GatewayRunner:
+    """Runs one gateway; ready once it serves pages."""
+
+    def __init__(self, serve: Callable[[Callable[[int], None]], Awaitable[None]]) -> None:
+        """Prepare; `serve` is called with what to call when pages are served."""
+        self._serve = serve
+        self._is_serving = False
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether it does its work now."""
+        return self._is_serving
+
+    @property
+    def assigned(self) -> tuple[int, ...]:
+        """A gateway reads every partition and owns none."""
+        return ()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Serve until `stop`."""
+        serving = asyncio.ensure_future(self._serve(self._note_ready))
+        stopping = asyncio.create_task(stop.wait())
+        await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
+        stopping.cancel()
+        if not serving.done():
+            serving.cancel()
+        await asyncio.gather(serving, return_exceptions=stop.is_set())
+
+    def _note_ready(self, _: int) -> None:
+        self._is_serving = True

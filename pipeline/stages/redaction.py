@@ -1,0 +1,312 @@
+"""Redact turns and guidance in flight.
+
+Owns the state of a contact: the turns that later evidence may still change, the values that recur, and how far the
+audio is decided. What is sensitive is decided in `pipeline.redaction`.
+"""
+
+from bisect import insort
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from pipeline.machine import Machine, Volatile
+from pipeline.redaction.cover import Heard, Line, audio_spans, lines_of, text_spans, tokens
+from pipeline.redaction.detect import Profile, Verdict, detect, mask_text
+from pipeline.redaction.reading import Reading, read_turn
+from topics.records import (
+    SAMPLES_PER_MS,
+    TRACKS,
+    AudioRedaction,
+    DecidedUntil,
+    Guidance,
+    GuidanceDraft,
+    Hint,
+    Record,
+    RedactedTurn,
+    Track,
+    Turn,
+    Watermark,
+)
+
+WINDOW_MS: Final = 75_000  # how far back a turn may still be re-emitted
+MAX_TURNS: Final = 36
+MAX_WORDS: Final = 400
+MAX_LIVE: Final = 8  # open partials
+MAX_NAMES: Final = 64
+MAX_SECRETS: Final = 32
+LEAD_MS: Final = 300  # a segment is covered from its pre-roll on
+
+
+class Readings(Volatile):
+    """What `read_turn` made of the turns of the window; derived, so no snapshot keeps it."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self._rows: dict[str, tuple[Heard, Reading]] = {}
+
+    def of(self, turns: Sequence[Heard]) -> list[Reading]:
+        """Read each turn once."""
+        rows = self._rows
+        self._rows = {turn.turn_id: self._row(rows, turn) for turn in turns}
+        return [self._rows[turn.turn_id][1] for turn in turns]
+
+    def _row(self, rows: dict[str, tuple[Heard, Reading]], turn: Heard) -> tuple[Heard, Reading]:
+        row = rows.get(turn.turn_id)
+        if row is not None and row[0] is turn:
+            return row
+        first_ms = turn.first_sample // SAMPLES_PER_MS
+        return turn, read_turn(turn.track, turn.is_final, turn.texts, turn.starts, turn.ends, first_ms)
+
+
+@dataclass(slots=True)
+class RedactorState:
+    """Everything redaction knows about one contact.
+
+    Attributes:
+        heard: final turns by start, as far back as later evidence may change them.
+        live: the newest partial of each open turn.
+        names: words of names that were said.
+        secrets: digit strings that were masked.
+        now_ms: the highest watermark.
+        floor_ms: where the forgotten turns end.
+        customer_sample: the customer's audio is decided up to here.
+        agent_sample: the agent's audio is decided up to here.
+        has_held: some words are masked only until the horizon.
+    """
+
+    heard: list[Heard] = field(default_factory=list)
+    live: dict[str, Heard] = field(default_factory=dict)
+    names: list[str] = field(default_factory=list)
+    secrets: list[str] = field(default_factory=list)
+    now_ms: int = 0
+    floor_ms: int = 0
+    customer_sample: int = 0
+    agent_sample: int = 0
+    has_held: bool = False
+    is_ended: bool = False
+    readings: Readings = field(default_factory=Readings)
+
+    def decided(self, track: Track) -> int:
+        """Return the sample of a track up to which no span will be added."""
+        return self.customer_sample if track == "customer" else self.agent_sample
+
+
+class Redactor(Machine[RedactorState]):
+    """Mask what must not be shown, in partials at once and in finals with the evidence of the whole window.
+
+    Finals depend on finals and watermarks alone; partials are masked with all of it and their own tail held back.
+    It relies on watermarks that never pass the start of an open segment.
+    """
+
+    state = RedactorState
+
+    def __init__(self, profile: Profile | None = None) -> None:
+        """Use a tenant's profile, or everything on."""
+        self._profile = profile or Profile()
+
+    def on_record(self, state: RedactorState, record: Record) -> Sequence[Record]:
+        """Advance one contact by a turn, a guidance draft or a watermark."""
+        match record:
+            case Turn(is_final=True):
+                return self._on_final(state, record)
+            case Turn():
+                return self._on_partial(state, record)
+            case GuidanceDraft():
+                return [self._guidance(state, record)]
+            case Watermark():
+                return self._on_watermark(state, record)
+        return ()
+
+    def _on_partial(self, state: RedactorState, turn: Turn) -> Sequence[Record]:
+        before = _find(state, turn.turn_id) or state.live.get(turn.turn_id)
+        heard = _heard(turn)
+        if before is not None and (before.is_final or before.rev >= turn.rev) or heard.end_ms <= state.floor_ms:
+            return ()
+        state.live.pop(turn.turn_id, None)
+        state.live[turn.turn_id] = heard
+        while len(state.live) > MAX_LIVE:
+            state.live.pop(next(iter(state.live)))
+        window = sorted([*state.heard, *state.live.values()], key=_order)
+        verdict = self._detect(state, window)
+        for row, masks in zip(window, verdict.masks, strict=True):
+            if not row.is_final:
+                row.masks = masks
+        heard.spans = text_spans(heard, lines_of(window)) if any(heard.masks) else ()
+        return [_redacted(turn.tenant, heard)]
+
+    def _on_final(self, state: RedactorState, turn: Turn) -> Sequence[Record]:
+        before = _find(state, turn.turn_id)
+        if before is not None and before.rev >= turn.rev:
+            return ()
+        heard = _heard(turn)
+        if before is not None:
+            heard.audio = before.audio
+            state.heard.remove(before)
+        state.live.pop(turn.turn_id, None)
+        insort(state.heard, heard, key=_order)
+        changed = self._settle(state, turn.tenant, heard, is_late=before is None and heard.end_ms <= state.floor_ms)
+        _forget(state)
+        return changed
+
+    def _on_watermark(self, state: RedactorState, mark: Watermark) -> Sequence[Record]:
+        state.now_ms = max(state.now_ms, mark.time_ms)
+        changed = list(self._settle(state, mark.tenant, None)) if state.has_held else []
+        decided = self._decide(state, mark)
+        return [*changed, *([decided] if decided is not None else []), mark]
+
+    def _detect(self, state: RedactorState, window: Sequence[Heard]) -> Verdict:
+        return detect(state.readings.of(window), frozenset(state.names), state.now_ms, self._profile)
+
+    def _settle(
+        self, state: RedactorState, tenant: str, current: Heard | None, *, is_late: bool = False
+    ) -> Sequence[Record]:
+        """Decide about the window again and return what changed, the current turn first."""
+        verdict = self._detect(state, state.heard)
+        _remember(state, verdict)
+        is_changed = False
+        for heard, masks in zip(state.heard, verdict.masks, strict=True):
+            if heard is current:
+                heard.masks = _without_digits(masks, state.readings.of([heard])[0]) if is_late else masks
+            elif masks != heard.masks:
+                heard.masks = _thawed(heard, masks, state.decided(heard.track))
+                is_changed = True
+        if current is not None and not is_changed and not any(current.masks) and not current.audio:
+            return self._published(tenant, current, None)
+        lines = lines_of(state.heard)
+        order = sorted(state.heard, key=lambda heard: heard is not current)
+        return [record for heard in order for record in self._republished(tenant, heard, lines, heard is current)]
+
+    def _republished(
+        self, tenant: str, heard: Heard, lines: dict[Track, Line], is_current: bool
+    ) -> Sequence[Record]:
+        spans = text_spans(heard, lines)
+        if is_current:
+            heard.spans = spans
+            return self._published(tenant, heard, lines)
+        if spans != heard.spans:
+            heard.spans = spans
+            heard.redaction_rev += 1
+            return self._published(tenant, heard, lines)
+        return self._audio(tenant, heard, lines)
+
+    def _published(self, tenant: str, heard: Heard, lines: dict[Track, Line] | None) -> list[Record]:
+        lines = lines if lines is not None else lines_of([heard])
+        return [_redacted(tenant, heard), *self._audio(tenant, heard, lines)]
+
+    def _audio(self, tenant: str, heard: Heard, lines: dict[Track, Line]) -> list[Record]:
+        audio = audio_spans(heard, lines, self._profile)
+        if audio == heard.audio:
+            return []
+        heard.audio = audio
+        return [AudioRedaction(tenant, heard.contact_id, heard.leg, heard.turn_id, audio, heard.rev)]
+
+    def _decide(self, state: RedactorState, mark: Watermark) -> DecidedUntil | None:
+        """Advance the decided samples: the horizon behind the watermark, less what is still open."""
+        before = (state.customer_sample, state.agent_sample)
+        until_ms = state.now_ms - self._profile.horizon_ms - LEAD_MS
+        limits = [until_ms, until_ms]
+        if mark.is_end:
+            end_ms = max([state.now_ms, *(heard.end_ms for heard in state.heard)])
+            limits = [end_ms, end_ms]
+        else:
+            opens = self._detect(state, state.heard).open_ms
+            limits = [until_ms if at is None else min(until_ms, at - LEAD_MS) for at in opens]
+        state.customer_sample = max(before[0], limits[0] * SAMPLES_PER_MS)
+        state.agent_sample = max(before[1], limits[1] * SAMPLES_PER_MS)
+        decided = (state.customer_sample, state.agent_sample)
+        if decided == before and (not mark.is_end or state.is_ended):
+            return None
+        state.is_ended = state.is_ended or mark.is_end
+        return DecidedUntil(mark.tenant, mark.contact_id, mark.leg, *decided, is_end=mark.is_end)
+
+    def _guidance(self, state: RedactorState, draft: GuidanceDraft) -> Guidance:
+        hints = tuple(self._hint(state, hint) for hint in draft.hints)
+        return Guidance(draft.tenant, draft.contact_id, draft.leg, draft.cause_id, hints, draft.rev)
+
+    def _hint(self, state: RedactorState, hint: Hint) -> Hint:
+        points = tuple(replace(point, text=self._text(state, point.text)) for point in hint.points)
+        return replace(hint, body=self._text(state, hint.body), points=points)
+
+    def _text(self, state: RedactorState, text: str) -> str:
+        return mask_text(text, frozenset(state.names), state.secrets, self._profile)
+
+
+def _heard(turn: Turn) -> Heard:
+    """Take a turn into the state."""
+    return Heard(
+        contact_id=turn.contact_id,
+        leg=turn.leg,
+        turn_id=turn.turn_id,
+        track=turn.track,
+        speaker=turn.speaker,
+        first_sample=turn.first_sample,
+        end_sample=turn.end_sample,
+        is_final=turn.is_final,
+        asr=turn.asr,
+        confidence=turn.confidence,
+        rev=turn.rev,
+        texts=[word.text for word in turn.words],
+        starts=[word.start_ms for word in turn.words],
+        ends=[word.end_ms for word in turn.words],
+        estimated=[at for at, word in enumerate(turn.words) if word.is_estimated],
+        masks=[""] * len(turn.words),
+    )
+
+
+def _redacted(tenant: str, heard: Heard) -> RedactedTurn:
+    return RedactedTurn(
+        tenant=tenant,
+        contact_id=heard.contact_id,
+        leg=heard.leg,
+        turn_id=heard.turn_id,
+        redaction_rev=heard.redaction_rev,
+        track=heard.track,
+        speaker=heard.speaker,
+        first_sample=heard.first_sample,
+        end_sample=heard.end_sample,
+        is_final=heard.is_final,
+        words=tokens(heard),
+        spans=heard.spans,
+        asr=heard.asr,
+        confidence=heard.confidence,
+        rev=heard.rev,
+    )
+
+
+def _order(heard: Heard) -> tuple[int, int, str]:
+    return heard.start_ms, TRACKS.index(heard.track), heard.turn_id
+
+
+def _find(state: RedactorState, turn_id: str) -> Heard | None:
+    return next((heard for heard in state.heard if heard.turn_id == turn_id), None)
+
+
+def _thawed(heard: Heard, masks: list[str], decided_sample: int) -> list[str]:
+    """Keep for decided words whether they are masked; only the type may still change."""
+    return [
+        new if bool(new) == bool(old) or end_ms * SAMPLES_PER_MS > decided_sample else old
+        for new, old, end_ms in zip(masks, heard.masks, heard.ends, strict=True)
+    ]
+
+
+def _without_digits(masks: list[str], reading: Reading) -> list[str]:
+    """Mask every digit of a turn that comes when its neighbours are forgotten."""
+    return [mask or ("PII" if word.kind == "digits" else "") for mask, word in zip(masks, reading.words, strict=True)]
+
+
+def _remember(state: RedactorState, verdict: Verdict) -> None:
+    for names, found, limit in ((state.names, verdict.names, MAX_NAMES), (state.secrets, verdict.secrets, MAX_SECRETS)):
+        names.extend(value for value in dict.fromkeys(found) if value not in names)
+        del names[: max(0, len(names) - limit)]
+
+
+def _forget(state: RedactorState) -> None:
+    """Drop the oldest turns beyond the window."""
+    latest_ms = max(heard.end_ms for heard in state.heard)
+    words = sum(len(heard.texts) for heard in state.heard)
+    while len(state.heard) > 1 and (
+        state.heard[0].end_ms < latest_ms - WINDOW_MS or words > MAX_WORDS or len(state.heard) > MAX_TURNS
+    ):
+        dropped = state.heard.pop(0)
+        words -= len(dropped.texts)
+        state.floor_ms = max(state.floor_ms, dropped.end_ms)
