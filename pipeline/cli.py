@@ -105,6 +105,47 @@ def call(
 
 
 @app.command()
+def demo(
+    customer: Annotated[Path | None, typer.Option(help="WAV of the customer's track; default: the demo call.")] = None,
+    agent: Annotated[Path | None, typer.Option(help="WAV of the agent's track.")] = None,
+    speed: Speed = 1.0,
+    keep: Annotated[bool, typer.Option(help="Leave the page open until Ctrl-C.")] = False,
+) -> None:
+    """Run everything embedded and play a call, live in the terminal and on the agent page.
+
+    Example: trunkline demo --speed 4
+    """
+    from rich.console import Console
+
+    from connectors import files
+    from connectors import policies as policy_files
+    from pipeline import call as calls
+    from pipeline import settings
+    from pipeline.demo import run as demos
+
+    if (customer is None) != (agent is None):
+        raise InputError("a call has two tracks: give both --customer and --agent, or neither")
+    loaded = settings.load()
+    recorded = files.read_call(customer or demo_file("customer.wav"), agent or demo_file("agent.wav"))
+    versions = policy_files.load(demo_file("policies.yaml"))
+    request = calls.Request(recorded, recorded.contact_id, "local", versions, speed, keep=False)
+    _run(demos.run(request, loaded, Console(), is_kept_open=keep))
+
+
+@app.command()
+def lag(
+    watch: Annotated[bool, typer.Option(help="Refresh every two seconds until Ctrl-C.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a partition.")] = False,
+) -> None:
+    """Show how far each group is behind. Example: trunkline lag --watch."""
+    from pipeline import environment, settings
+    from pipeline import lag as lags
+
+    located = environment.located(settings.load())
+    lags.show(located, is_watched=watch, is_json=as_json)
+
+
+@app.command()
 def run(
     group: Annotated[str, typer.Option(help="speech, language, archive, postgres, redis or gateway.")],
     workers: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
@@ -193,8 +234,26 @@ def _print_plan(as_json: bool) -> bool:
 
 
 def _run(work: Coroutine[None, None, T]) -> T:
-    """Run to the end; SIGTERM and Ctrl-C cancel it, and its clean-up runs."""
-    return asyncio.run(work)
+    """Run to the end; the first Ctrl-C or SIGTERM cancels it and its clean-up runs, later ones are ignored."""
+    cause: list[type[BaseException]] = []
+
+    async def guarded() -> T:
+        task = asyncio.ensure_future(work)
+        loop = asyncio.get_running_loop()
+
+        def stop(reason: type[BaseException]) -> None:
+            if not cause:
+                cause.append(reason)
+                task.cancel()
+
+        loop.add_signal_handler(signal.SIGINT, stop, KeyboardInterrupt)
+        loop.add_signal_handler(signal.SIGTERM, stop, _Terminated)
+        return await task
+
+    try:
+        return asyncio.run(guarded())
+    except asyncio.CancelledError:
+        raise (cause or [KeyboardInterrupt])[0] from None
 
 
 def _terminate(*_: object) -> None:

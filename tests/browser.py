@@ -65,7 +65,11 @@ class Browser:
     async def show(self, width: int, height: int, *, is_dark: bool = False) -> None:
         """Set the size of the page and the colours that it should prefer."""
         await self._devtools(
-            "Emulation.setDeviceMetricsOverride", width=width, height=height, deviceScaleFactor=1, mobile=False
+            "Emulation.setDeviceMetricsOverride",
+            width=width,
+            height=height,
+            deviceScaleFactor=1,
+            mobile=False,
         )
         colours = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         await self._devtools("Emulation.setEmulatedMedia", features=[colours])
@@ -85,7 +89,9 @@ class Browser:
     async def _devtools(self, command: str, **parameters: object) -> None:
         await self._command("goog/cdp/execute", cmd=command, params=parameters)
 
-    async def _command(self, name: str, *, method: str = "POST", **body: object) -> Any:  # JSON of many shapes
+    async def _command(
+        self, name: str, *, method: str = "POST", **body: object
+    ) -> Any:  # JSON of many shapes
         json_body = body if method == "POST" else None
         path = f"/session/{self._session}/{name}"
         async with self._http.request(method, path, json=json_body) as reply:
@@ -127,7 +133,11 @@ async def _port(driver: asyncio.subprocess.Process) -> int:
 
 async def _session(http: aiohttp.ClientSession, profile: str) -> str:
     options = {"binary": CHROMIUM, "args": [*_ARGUMENTS, f"--user-data-dir={profile}"]}
-    wanted = {"browserName": "chrome", "goog:chromeOptions": options, "goog:loggingPrefs": {"browser": "WARNING"}}
+    wanted = {
+        "browserName": "chrome",
+        "goog:chromeOptions": options,
+        "goog:loggingPrefs": {"browser": "WARNING"},
+    }
     async with http.post("/session", json={"capabilities": {"alwaysMatch": wanted}}) as reply:
         answer = json.loads(await reply.text())
     if reply.status != 200:

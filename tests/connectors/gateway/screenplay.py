@@ -187,10 +187,14 @@ CALL: tuple[Line, ...] = (
         "Offer the loyalty discount: twenty percent for six months.",
     ),
     _line(
-        52_000, "agent", "I understand. Before you go, I can offer you twenty percent off for the next six months."
+        52_000,
+        "agent",
+        "I understand. Before you go, I can offer you twenty percent off for the next six months.",
     ),
     _line(58_600, "customer", "Thirty nine dollars a month? Okay, that sounds fair. I will stay."),
-    _line(63_900, "agent", "Great. I have added the discount, and our technician will visit you on Thursday."),
+    _line(
+        63_900, "agent", "Great. I have added the discount, and our technician will visit you on Thursday."
+    ),
     _line(69_200, "customer", "Thank you so much for your help. Goodbye."),
     _line(72_000, "agent", "You are welcome. Have a nice day."),
 )

@@ -154,6 +154,12 @@ def test_segment_waits_for_a_span_that_may_still_grow() -> None:
     assert np.array_equal(track_of(grown, "customer"), apply_tone(CUSTOMER, 0, [(700, 1_000)])[:SEGMENT])
 
 
+def test_span_that_touches_a_decided_one_is_the_same_span() -> None:
+    records = [spans("0", (700, 800)), decided(800), *audio(), spans("1", (800, 900)), ALL_DECIDED]
+    stored = track_of(play(records), "customer")
+    assert np.array_equal(stored, apply_tone(CUSTOMER, 0, [(700, 900)]))
+
+
 def test_manifest_waits_for_the_end_of_audio_and_of_decisions() -> None:
     assert not any(isinstance(put, PutManifest) for put in play(audio()))
     assert not any(isinstance(put, PutManifest) for put in play([*audio()[:-1], ALL_DECIDED]))
@@ -179,8 +185,9 @@ def test_contact_without_audio_has_a_manifest_alone() -> None:
 
 
 def test_later_revision_of_a_turns_spans_replaces_them() -> None:
-    records = [spans("0", (100, 200), rev=2), spans("0", (300, 400), rev=3), spans("0", (500, 600), rev=1)]
-    stored = track_of(play([*audio(), *records, ALL_DECIDED]), "customer")
+    records = [spans("0", (100, 200), rev=2), spans("0", (300, 400), rev=3)]
+    stale = [spans("0", (500, 600), rev=1), spans("0", (500, 600), rev=3)]
+    stored = track_of(play([*audio(), *records, *stale, ALL_DECIDED]), "customer")
     assert np.array_equal(stored, apply_tone(CUSTOMER, 0, [(300, 400)]))
 
 
@@ -238,6 +245,18 @@ def test_restored_archive_stores_nothing_before_its_audio_is_read_again() -> Non
     for record in [*audio(), ALL_DECIDED]:
         machine.on_record(state, record)
     assert machine.open_asks(machine.restore(machine.snapshot(state))) == ()
+
+
+def test_end_that_comes_again_before_the_audio_keeps_the_length() -> None:
+    machine, shelf = Archive(ArchiveConfig(SEGMENT)), Shelf()
+    state = machine.state()
+    for record in [*audio(), ALL_DECIDED]:
+        machine.on_record(state, record)
+    state = machine.restore(machine.snapshot(state))
+    for record in [END, *audio()]:
+        machine.on_record(state, record)
+        serve(machine, state, shelf)
+    assert np.array_equal(track_of(shelf.objects, "customer"), CUSTOMER)
 
 
 def test_unknown_type_is_refused() -> None:

@@ -121,9 +121,10 @@ def test_revision_replaces_the_turn() -> None:
     assert quotes(hint) == ["Customer: call me [NAME]."]
 
 
-def test_lower_or_equal_revision_is_dropped() -> None:
+@pytest.mark.parametrize(("rev", "redaction_rev"), [(1, 2), (2, 0), (2, 1)])
+def test_lower_or_equal_revision_is_dropped(rev: int, redaction_rev: int) -> None:
     masked = turn("call me [NAME]", 1, rev=2, redaction_rev=1)
-    (hint,) = run([masked, turn("call me jane", 1, rev=1), turn("call me jane", 1, rev=2), END])
+    (hint,) = run([masked, turn("call me jane", 1, rev=rev, redaction_rev=redaction_rev), END])
     assert quotes(hint) == ["Customer: call me [NAME]."]
 
 
