@@ -14,6 +14,7 @@ import pocketsphinx  # type: ignore[import-untyped]  # the package carries no ty
 from pipeline.audio.pcm import Samples
 
 FRAME_MS: Final = 10
+_NO_CHANNEL: Final = "40,3,-1,0,0,0,0,0,0,0,0,0,0"  # the decoder's own start value
 _BLOCK_SAMPLES: Final = 1_600  # 100 ms at 16 kHz
 
 _ONES: Final = (
@@ -25,7 +26,7 @@ _TENS: Final = "twenty thirty forty fifty sixty seventy eighty ninety".split()
 # A rough voice for each letter, for words outside the dictionary: an alignment needs the length of a word, not
 # its accent. Phones are those of the CMU dictionary.
 _SOUNDS: Final = {
-    **{
+
         "sh": "SH",
         "ch": "CH",
         "th": "TH",
@@ -34,9 +35,9 @@ _SOUNDS: Final = {
         "ee": "IY",
         "oo": "UW",
         "ng": "NG",
-        "qu": "K W",
-    },
-    **{
+        "qu": "K W"
+    ,
+
         "a": "AE",
         "b": "B",
         "c": "K",
@@ -46,10 +47,10 @@ _SOUNDS: Final = {
         "g": "G",
         "h": "HH",
         "i": "IH",
-        "j": "JH",
-    },
-    **{"k": "K", "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T"},
-    **{"u": "AH", "v": "V", "w": "W", "x": "K S", "y": "IY", "z": "Z"},
+        "j": "JH"
+    ,
+    "k": "K", "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T",
+    "u": "AH", "v": "V", "w": "W", "x": "K S", "y": "IY", "z": "Z",
 }
 _SOUND: Final = re.compile("|".join(sorted(_SOUNDS, key=len, reverse=True)))
 
@@ -88,17 +89,20 @@ class Aligner:
         decoder = self._decoder
         decoder.set_cmn(self._channel(pcm))
         decoder.set_align_text(" ".join(words))
+        decoder.start_stream()
         decoder.start_utt()
         for start in range(0, len(pcm), 2 * _BLOCK_SAMPLES):
             decoder.process_raw(pcm[start : start + 2 * _BLOCK_SAMPLES], False, False)
         decoder.end_utt()
-        found = [part for part in decoder.seg() or () if not part.word.startswith("<")]
+        found = [part for part in decoder.seg() or () if part.word[0].isalnum()]
         spans = [(part.start_frame * FRAME_MS, (part.end_frame + 1) * FRAME_MS) for part in found]
         return spans if len(spans) == len(words) else None
 
     def _channel(self, pcm: bytes) -> str:
         """Measure the channel (cepstral means) of this audio alone, by looking for one short word in it."""
+        self._decoder.set_cmn(_NO_CHANNEL)
         self._decoder.set_align_text("a")
+        self._decoder.start_stream()
         self._decoder.start_utt()
         self._decoder.process_raw(pcm, True, True)
         self._decoder.end_utt()
@@ -114,7 +118,7 @@ def spoken_words(text: str) -> list[str]:
 
 def _spoken_number(digits: str) -> list[str]:
     value = int(digits)
-    if len(digits) > 2 or (len(digits) == 2 and value < 10):  # noqa: PLR2004
+    if len(digits) > 2 or (len(digits) == 2 and value < 10):
         return [_ONES[int(digit)] for digit in digits]
     if value < len(_ONES):
         return [_ONES[value]]

@@ -5,7 +5,7 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Protocol
+from typing import Any, Protocol
 
 from pydantic import SecretStr
 
@@ -16,7 +16,7 @@ from pipeline.runners import GatewayRunner, SinkRunner
 from pipeline.settings import Settings
 from pipeline.topology import group_names, group_of
 
-Service = Callable[[object], Awaitable[object]]
+Service = Callable[[Any], Awaitable[object]]  # each service has a request type of its own
 
 SINKS = ("postgres", "redis")
 GATEWAY = "gateway"

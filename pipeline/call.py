@@ -48,7 +48,6 @@ def _ignore(_: Record) -> None:
     """Show nothing."""
 
 
-
 @dataclass(frozen=True, slots=True)
 class Request:
     """A call to run, checked.
@@ -95,9 +94,7 @@ async def run(request: Request, settings: Settings, engine: str, out: Path) -> O
     ran = in_memory(request, settings) if engine == "memory" else _on_kafka(request, settings)
     entries, started_ms = await ran
     outcome = Outcome(entries, started_ms, time.monotonic() - before_s, _cpu_s() - before_cpu_s)
-    figures = results.latency(
-        entries, started_ms, outcome.wall_s, outcome.cpu_s, request.call.duration_ms / 1_000
-    )
+    figures = results.latency(entries, started_ms, outcome.wall_s, outcome.cpu_s, request.call.duration_ms / 1_000)
     results.write(out, results.files(request.call, request.contact_id, entries, figures))
     return outcome
 
@@ -141,9 +138,7 @@ async def _on_kafka(request: Request, settings: Settings) -> tuple[list[Entry], 
             return await asyncio.to_thread(collect, own), started_ms
 
 
-async def send_and_follow(
-    request: Request, settings: Settings, supervisor: Supervisor, show: Show = _ignore
-) -> int:
+async def send_and_follow(request: Request, settings: Settings, supervisor: Supervisor, show: Show = _ignore) -> int:
     """Play the call and show what comes of it, until its summary, the last record, has come.
 
     Returns:

@@ -22,7 +22,9 @@ T = TypeVar("T")
 
 EXIT_FAILURE, EXIT_INPUT, EXIT_DIFFERENCE, EXIT_INTERRUPTED, EXIT_TERMINATED = 1, 2, 3, 130, 143
 
-app = typer.Typer(name="trunkline", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False)
+app = typer.Typer(
+    name="trunkline", no_args_is_help=True, add_completion=False, rich_markup_mode=None, pretty_exceptions_enable=False
+)
 kafka_app = typer.Typer(no_args_is_help=True, help="The embedded development broker (real Apache Kafka).")
 topics_app = typer.Typer(no_args_is_help=True, help="Declared topics against a broker.")
 app.add_typer(kafka_app, name="kafka")
@@ -159,8 +161,27 @@ def run(
     from pipeline.running import run_group
 
     loaded = settings.load()
-    wiring.check_group(loaded, group)
+    wiring.check_group(group)
     _run(run_group(loaded, group, workers))
+
+
+@app.command()
+def check() -> None:
+    """Show each setting with its origin and whether each outside system answers; exit 1 if one does not.
+
+    Example: trunkline check
+    """
+    from pipeline import check as checks
+    from pipeline import settings
+
+    loaded = settings.load()
+    for line in checks.setting_lines(loaded):
+        print(line)
+    reached = checks.reach(loaded)
+    for one in reached:
+        state = {True: "up", False: "DOWN", None: "-"}[one.is_up]
+        print(f"{one.name:<10} {state:<5} {one.detail}")
+    raise typer.Exit(EXIT_FAILURE if any(one.is_up is False for one in reached) else 0)
 
 
 @kafka_app.command("start")

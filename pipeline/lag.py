@@ -11,7 +11,6 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
-
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table

@@ -7,9 +7,10 @@ import json
 import os
 import tempfile
 import wave
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Hashable, Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypeVar
 
 import numpy as np
 
@@ -24,20 +25,16 @@ from topics.records import (
     SAMPLE_RATE_HZ,
     SAMPLES_PER_MS,
     TRACKS,
-    AudioFrame,
     AudioRedaction,
     AudioSpan,
     ContactEvent,
     DecidedUntil,
     Guidance,
-    GuidanceDraft,
     GuidanceRequest,
     Hint,
     Moments,
-    Policy,
     Record,
     RedactedTurn,
-    SegmentWords,
     SpeechMark,
     Track,
     Turn,
@@ -45,6 +42,7 @@ from topics.records import (
 )
 
 Json = dict[str, object]
+R = TypeVar("R", RedactedTurn, AudioRedaction, Guidance, Turn)
 SUMMARY = "summary"
 STAGE_OF = {topic: stage.name for stage in STAGES for topic in stage.outputs}
 _ROW = {stage.name: number for number, stage in enumerate(STAGES)}
@@ -136,11 +134,10 @@ def journal(entries: Iterable[Entry]) -> list[Json]:
 def redacted_tracks(call: Call, entries: Sequence[Entry]) -> dict[Track, Samples]:
     """Both tracks, as long as their files, with the tone in place of each span."""
     covered = [span for _, span in spans(entries)]
+    tracks: dict[Track, Samples] = {"customer": call.customer, "agent": call.agent}
     return {
-        track: apply_tone(
-            samples, 0, [(span.start_sample, span.end_sample) for span in covered if span.track == track]
-        )
-        for track, samples in (("customer", call.customer), ("agent", call.agent))
+        track: apply_tone(samples, 0, [(s.start_sample, s.end_sample) for s in covered if s.track == track])
+        for track, samples in tracks.items()
     }
 
 
@@ -209,8 +206,8 @@ def wav(samples: Samples) -> bytes:
         return file.read()
 
 
-def _newest(records: Iterable[Record]) -> list:
-    found: dict[object, Record] = {}
+def _newest(records: Iterable[R]) -> list[R]:
+    found: dict[Hashable, R] = {}
     for record in records:
         held = found.get(record.identity)
         if held is None or held.rev < record.rev:
@@ -230,7 +227,8 @@ def _turn(turn: RedactedTurn) -> Json:
         "end_ms": turn.end_sample // SAMPLES_PER_MS,
         "text": turn.text,
         "words": [
-            {"text": w.text, "start_ms": w.start_ms, "end_ms": w.end_ms} | ({"estimated": True} if w.is_estimated else {})
+            {"text": w.text, "start_ms": w.start_ms, "end_ms": w.end_ms}
+            | ({"estimated": True} if w.is_estimated else {})
             for w in turn.words
         ],
         "asr": turn.asr,
@@ -273,30 +271,28 @@ def _summary(contact_id: str, found: Sequence[Hint]) -> Json:
 
 def _audio_ms(record: Record) -> int:
     """When, in audio time, a record became possible; sets are placed at the start of the turn that caused them."""
-    return _AUDIO_MS[type(record)](record)
+    match record:
+        case Watermark():
+            return record.time_ms
+        case ContactEvent() | Moments():
+            return record.at_ms
+        case SpeechMark():
+            return (record.first_sample if record.end_sample is None else record.end_sample) // SAMPLES_PER_MS
+        case RedactedTurn():
+            return record.end_sample // SAMPLES_PER_MS
+        case DecidedUntil():
+            return min(record.customer_sample, record.agent_sample) // SAMPLES_PER_MS
+        case AudioRedaction():
+            return _start_ms(record.turn_id)
+        case GuidanceRequest() | Guidance():
+            return _start_ms(record.cause_id)
+    return 0  # policies are there before the call
 
 
-def _turn_start_ms(name: str) -> int:
-    last = name.rpartition("/")[2]
+def _start_ms(cause: str) -> int:
+    """Read a turn's start from its id; a summary comes after every turn."""
+    last = cause.rpartition("/")[2]
     return int(last) // SAMPLES_PER_MS if last.isdigit() else 2**53
-
-
-_AUDIO_MS: dict[type, Callable] = {
-    Policy: lambda _: 0,
-    Watermark: lambda r: r.time_ms,
-    ContactEvent: lambda r: r.at_ms,
-    AudioFrame: lambda r: r.customer_first_sample // SAMPLES_PER_MS,
-    SpeechMark: lambda r: (r.first_sample if r.end_sample is None else r.end_sample) // SAMPLES_PER_MS,
-    SegmentWords: lambda r: r.end_sample // SAMPLES_PER_MS,
-    Turn: lambda r: r.end_sample // SAMPLES_PER_MS,
-    RedactedTurn: lambda r: r.end_sample // SAMPLES_PER_MS,
-    AudioRedaction: lambda r: _turn_start_ms(r.turn_id),
-    DecidedUntil: lambda r: min(r.customer_sample, r.agent_sample) // SAMPLES_PER_MS,
-    Moments: lambda r: r.at_ms,
-    GuidanceRequest: lambda r: _turn_start_ms(r.cause_id),
-    GuidanceDraft: lambda r: _turn_start_ms(r.cause_id),
-    Guidance: lambda r: _turn_start_ms(r.cause_id),
-}
 
 
 def _percentiles(values: Sequence[float]) -> Json:

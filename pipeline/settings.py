@@ -6,7 +6,7 @@ An unknown key or variable is an error, so that a misspelt setting is never sile
 
 import os
 from pathlib import Path
-from typing import Literal, cast
+from typing import Any, Literal, cast
 
 from pydantic import Field, SecretStr, ValidationError
 from pydantic_settings import (
@@ -70,7 +70,7 @@ def load(**given: object) -> Settings:
     if BOOTSTRAP_VARIABLE in os.environ and "kafka_bootstrap" not in chosen:
         chosen["kafka_bootstrap"] = os.environ[BOOTSTRAP_VARIABLE]
     try:
-        return Settings(**cast("dict[str, str]", chosen))
+        return Settings(**cast("dict[str, Any]", chosen))  # pydantic checks each
     except ValidationError as failure:
         first = failure.errors(include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])

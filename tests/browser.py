@@ -10,7 +10,6 @@ import shutil
 import tempfile
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
-from pathlib import Path
 from typing import Any
 
 import aiohttp
@@ -74,9 +73,9 @@ class Browser:
         colours = {"name": "prefers-color-scheme", "value": "dark" if is_dark else "light"}
         await self._devtools("Emulation.setEmulatedMedia", features=[colours])
 
-    async def picture(self, path: Path) -> None:
-        """Save what is visible as PNG."""
-        path.write_bytes(base64.b64decode(await self._command("screenshot", method="GET")))
+    async def picture(self) -> bytes:
+        """Return what is visible as PNG."""
+        return base64.b64decode(await self._command("screenshot"))
 
     async def complaints(self) -> list[str]:
         """Return what the console holds of warnings and errors since the last call: refused resources too."""
@@ -89,10 +88,8 @@ class Browser:
     async def _devtools(self, command: str, **parameters: object) -> None:
         await self._command("goog/cdp/execute", cmd=command, params=parameters)
 
-    async def _command(
-        self, name: str, *, method: str = "POST", **body: object
-    ) -> Any:  # JSON of many shapes
-        json_body = body if method == "POST" else None
+    async def _command(self, name: str, **body: object) -> Any:  # JSON of many shapes
+        method, json_body = ("GET", None) if name == "screenshot" else ("POST", body)
         path = f"/session/{self._session}/{name}"
         async with self._http.request(method, path, json=json_body) as reply:
             answer = await reply.json()

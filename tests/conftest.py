@@ -43,6 +43,14 @@ def prefix(broker: str) -> Iterator[str]:
     admin.remove(broker, fresh)
 
 
+@pytest.fixture
+def store_home(tmp_path: Path) -> Iterator[Path]:
+    """Yield a home for stores that a test starts and stops itself; the cluster outside it goes too."""
+    home = tmp_path / "stores"
+    yield home
+    shutil.rmtree((home / "postgres").resolve(), ignore_errors=True)
+
+
 @pytest.fixture(scope="session")
 def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the DSN of a PostgreSQL that lives as long as the session; a test takes a schema of its own."""

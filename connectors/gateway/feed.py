@@ -36,7 +36,7 @@ LOOK_BACK_MS: Final = {
     "guidance.feedback": HOUR_MS,
     "guidance": HOUR_MS,
 }
-GRACE_S: Final = 0.5  # guidance is on the screen within 1 s of Kafka's time, whatever Redis does
+GRACE_S: Final = 0.3  # guidance is on the screen within 1 s of Kafka's time, whatever Redis does
 FRESH_S: Final = 5.0  # older guidance is history: Redis brings it no sooner
 BACKOFF_S: Final = (0.2, 0.4, 0.8, 1.6, 2.0)
 

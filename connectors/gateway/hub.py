@@ -46,6 +46,10 @@ class Hub:
             if not self._screens[contact_id]:
                 del self._screens[contact_id]
 
+    def screens(self, contact_id: str) -> int:
+        """Return how many screens look at a contact."""
+        return len(self._screens.get(contact_id, ()))
+
     def degrade(self, *, is_degraded: bool) -> None:
         """Tell every screen whether what it shows keeps up with the call."""
         if is_degraded == self.is_degraded:

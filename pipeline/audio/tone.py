@@ -25,10 +25,7 @@ _WAVE = np.array(
     [round(PEAK * math.sin(2 * math.pi * at / _PERIOD_SAMPLES)) for at in range(_PERIOD_SAMPLES)], np.int64
 )
 _RAMP = np.array(
-    [
-        round((1 << _GAIN_BITS) * (1 - math.cos(math.pi * at / RAMP_SAMPLES)) / 2)
-        for at in range(RAMP_SAMPLES + 1)
-    ],
+    [round((1 << _GAIN_BITS) * (1 - math.cos(math.pi * at / RAMP_SAMPLES)) / 2) for at in range(RAMP_SAMPLES + 1)],
     np.int64,
 )
 

@@ -17,6 +17,8 @@ from pipeline.call import Request
 from pipeline.results import SUMMARY, Entry
 from pipeline.settings import Settings
 
+_LOOK = "select speaker, text from trunkline.turns order by start_ms"
+
 
 @dataclass(frozen=True, slots=True)
 class Places:
@@ -43,9 +45,7 @@ class Places:
         finally:
             sink.close()
         folder = contact_folder(settings.objects_dir, request.tenant, request.contact_id)
-        return cls(
-            page, rows, dsn, url, stream, length, folder, settings.kafka_bootstrap, settings.topic_prefix
-        )
+        return cls(page, rows, dsn, url, stream, length, folder, settings.kafka_bootstrap, settings.topic_prefix)
 
 
 def print_report(
@@ -111,7 +111,10 @@ def _stored(places: Places) -> Table:
 def _ways(places: Places) -> list[tuple[str, str]]:
     return [
         ("page", places.page),
-        ("PostgreSQL", f"psql '{places.postgres_dsn}' -c 'select speaker, text from trunkline.turns order by start_ms'"),
+        (
+            "PostgreSQL",
+            f"psql '{places.postgres_dsn}' -c 'select speaker, text from trunkline.turns order by start_ms'",
+        ),
         ("Valkey", f"valkey-cli -u '{places.redis_url}' xlen {places.stream}"),
         ("objects", str(places.folder)),
         ("Kafka", f"KAFKA_BOOTSTRAP={places.bootstrap} TRUNKLINE_TOPIC_PREFIX={places.prefix} trunkline lag"),

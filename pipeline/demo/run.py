@@ -9,10 +9,9 @@ import contextlib
 import shutil
 import socket
 import time
-from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
 from pathlib import Path
-from typing import TypeVar
 
 from pydantic import SecretStr
 from rich.console import Console
@@ -22,14 +21,14 @@ from pipeline.call import Request
 from pipeline.demo.report import Places, print_report
 from pipeline.processes import claim_number
 from pipeline.readiness import wait_ready
-from pipeline.results import Entry
 from pipeline.running import RUN_DIR
 from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor
 from pipeline.topology import group_names
 from pipeline.view import View
 
-T = TypeVar("T")
+Started = tuple[str, object, Callable[[], object]]  # a setting, its value, how to stop what was started
+Starter = Callable[[], Started]
 
 _PARTITIONS = 4
 _GROUPS = (*group_names(), "postgres", "redis", "gateway")
@@ -98,7 +97,7 @@ async def _servers(settings: Settings, console: Console) -> AsyncIterator[Settin
             "objects_dir": settings.objects_dir.absolute(),
             "gateway_port": settings.gateway_port if _is_free(settings.gateway_port) else _free_port(),
         }
-        starters: list[Callable[[], tuple[str, object, Callable[[], object]]]] = []
+        starters: list[Starter] = []
         if not settings.kafka_bootstrap:
             starters.append(lambda: _start_broker(home, libs))
         if not settings.postgres_dsn.get_secret_value():
@@ -111,19 +110,17 @@ async def _servers(settings: Settings, console: Console) -> AsyncIterator[Settin
         yield settings.model_copy(update=changes)
 
 
-def _start_broker(home: Path, libs: Path) -> tuple[str, object, Callable[[], object]]:
+def _start_broker(home: Path, libs: Path) -> Started:
     running = broker.start(home, libs=libs)
     return "kafka_bootstrap", running.bootstrap, lambda: broker.stop(home)
 
 
-def _start_store(
-    name: str, start: Callable[[Path], stores.Server], home: Path
-) -> tuple[str, object, Callable[[], object]]:
+def _start_store(name: str, start: Callable[[Path], stores.Server], home: Path) -> Started:
     server = start(home / name)
     return name, SecretStr(server.url), server.stop
 
 
-async def _all_or_none(starters: Sequence[Callable[[], tuple[str, object, Callable[[], object]]]]) -> list:
+async def _all_or_none(starters: Sequence[Starter]) -> list[Started]:
     """Run every starter at once; when one fails or the user interrupts, stop those that did start."""
     starting = [asyncio.ensure_future(asyncio.to_thread(start)) for start in starters]
     try:

@@ -205,6 +205,6 @@ class Assignment:
 def _translate(error: KafkaError) -> Exception:
     if error.code() == KafkaError.FENCED_INSTANCE_ID:
         return Fenced("another worker holds this member id")
-    if error.code() == KafkaError._AUTO_OFFSET_RESET:  # noqa: SLF001 - the client's name for it
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:
         return EngineFault("a committed position is outside its topic: records were lost to retention")
     return PeerUnavailable(f"the consumer failed: {error.name()}")

@@ -15,7 +15,7 @@ _OPEN_S = 30.0
 _COMMIT_S = 20.0
 
 _FENCED = {
-    KafkaError._FENCED,  # noqa: SLF001 - confluent-kafka names local error codes with a leading underscore
+    KafkaError._FENCED,
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError.PRODUCER_FENCED,
     KafkaError.INVALID_PRODUCER_EPOCH,

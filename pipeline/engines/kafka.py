@@ -31,7 +31,7 @@ from pipeline.topology import Group
 from topics import clients, codec, deadletters
 from topics.clients import GroupProtocol
 
-Service = Callable[[object], Awaitable[object]]
+Service = Callable[[Any], Awaitable[object]]  # each service has a request type of its own
 
 CHECKPOINT_S = 1.0
 BEAT_S = 0.25

@@ -12,14 +12,16 @@ import asyncio
 from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
-from pipeline.engines.task import Checkpoint, Effects, Input, Output, Question, Task
+from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Question
+from pipeline.engines.task import Task
 from pipeline.errors import Fenced
 from pipeline.machine import Failed
 from pipeline.topology import STAGES, Group, Stage, group_names, group_of
 from topics.records import Record
 
-Service = Callable[[object], Awaitable[object]]
+Service = Callable[[Any], Awaitable[object]]  # each service has a request type of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -66,7 +68,11 @@ class MemoryLog:
         committed = self.groups[group]
         if committed.epoch != epoch:
             raise Fenced("a newer owner holds the group")
-        committed.rows.update(checkpoint.rows)
+        for row, value in checkpoint.rows:
+            if value is None:
+                committed.rows.pop(row, None)
+            else:
+                committed.rows[row] = value
         committed.offsets = dict(checkpoint.offsets)
 
 

@@ -25,6 +25,7 @@ from topics.catalogue import TOPICS
 BATCH_RECORDS = 500
 POLL_S = 0.1  # the longest time until a stop is noticed
 REQUEST_S = 10.0
+ASSIGN_LIMIT_S = 60.0  # of asking for positions; well below max.poll.interval.ms, 5 minutes
 BACKOFF_S = (0.1, 10.0)  # of the first and of the longest wait; each is drawn from 0 to there ("full jitter")
 # So many refusals in a row, over several batches too, are no longer bad records but a wrong schema or store.
 REFUSED_LIMIT = 500
@@ -244,14 +245,23 @@ class _SinkLoop:
     def _assign(self, consumer: Consumer, partitions: list[TopicPartition]) -> None:
         if not partitions:
             return
-        begins = [
-            one for one in _checked(consumer.committed(partitions, timeout=REQUEST_S)) if one.offset >= 0
-        ]
-        known = {(one.topic, one.partition) for one in begins}
-        begins += _begin(consumer, [one for one in partitions if (one.topic, one.partition) not in known])
+        begins = self._positions(consumer, partitions)
         consumer.incremental_assign(begins)
         if self._is_paused:
             consumer.pause(begins)
+
+    def _positions(self, consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+        """Return where to begin, asking again while the broker does not answer."""
+        until_s = time.monotonic() + ASSIGN_LIMIT_S
+        while True:
+            try:
+                return _positions(consumer, partitions)
+            except KafkaException as failure:
+                # What a call of the client raises in a callback must be caught there: confluent-kafka 2.16.1
+                # hands it on as a bare KafkaError, which no `except` catches because it is no exception.
+                if self._should_stop.is_set() or time.monotonic() > until_s:
+                    raise _translate(failure.args[0]) from None
+                _log.warning("no position yet", extra={"error": failure.args[0].name()})
 
     def _revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Forget the records of partitions that are somebody else's: uncommitted, they come again there."""
@@ -266,14 +276,15 @@ class _SinkLoop:
         return topic, message.partition() or 0, message.offset() or 0
 
 
-def _begin(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
-    """Commit the earliest offset of partitions without a position, so that a later loss shows."""
-    if not partitions:
-        return []
-    asked = [TopicPartition(one.topic, one.partition, _EARLIEST) for one in partitions]
-    begins = _checked(consumer.offsets_for_times(asked, timeout=REQUEST_S))
-    consumer.commit(offsets=begins, asynchronous=False)
-    return begins
+def _positions(consumer: Consumer, partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """Return the committed positions; where there is none, commit the earliest: a later loss then shows."""
+    committed = _checked(consumer.committed(partitions, timeout=REQUEST_S))
+    asked = [TopicPartition(one.topic, one.partition, _EARLIEST) for one in committed if one.offset < 0]
+    if not asked:
+        return committed
+    earliest = _checked(consumer.offsets_for_times(asked, timeout=REQUEST_S))
+    consumer.commit(offsets=earliest)
+    return [one for one in committed if one.offset >= 0] + earliest
 
 
 def _checked(answers: list[TopicPartition]) -> list[TopicPartition]:

@@ -41,7 +41,7 @@ def _to_the_end(consumer: Consumer, partitions: list[TopicPartition]) -> Iterato
         error = message.error()
         if error is None:
             yield message
-        elif error.code() == KafkaError._PARTITION_EOF:  # noqa: SLF001 - the client's name for it
+        elif error.code() == KafkaError._PARTITION_EOF:
             left.discard((message.topic(), message.partition()))
         elif not error.retriable():
             raise PeerUnavailable(f"a topic could not be read: {error.name()}")

@@ -13,13 +13,14 @@ from pipeline.redaction.digits import Run, find_runs
 from pipeline.redaction.emails import find_emails
 from pipeline.redaction.names import find_names, name_words
 from pipeline.redaction.numbers import Judged, Numbers
-from pipeline.redaction.places import find_addresses, find_dates
+from pipeline.redaction.places import find_addresses
 from pipeline.redaction.reading import Reading, read_turn
-from topics.records import TRACKS
+from topics.records import Track
 
 TYPES: Final = frozenset(
     "CREDITCARD CVV EXPIRY SSN BANKACCOUNT ROUTING PHONE DOB EMAIL ADDRESS NAME PII".split()
 )
+Open = tuple[Track, int, int]  # track, start and end in milliseconds
 Masks = list[list[str]]  # per turn and word: a type, or `` for a word that stays
 
 
@@ -46,14 +47,14 @@ class Verdict:
 
     Attributes:
         masks: one row a turn, one type a word.
-        open_ms: per track the start of the oldest unmasked word that later digits may still join; None if none.
+        opens: unmasked digits that later ones may still join.
         has_held: some words are masked only until the horizon.
         names: name words for the memory, oldest first.
         secrets: digit strings for the memory, oldest first.
     """
 
     masks: Masks
-    open_ms: tuple[int | None, int | None]
+    opens: list[Open]
     has_held: bool
     names: list[str]
     secrets: list[str]
@@ -74,6 +75,7 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
     judged = numbers.judge(runs)
     for row in judged:
         _mask_run(masks, row)
+    _mask_misheard(masks, readings)
     _mask_dates(masks, readings, numbers)
     for turn, first, last in find_addresses(readings, runs):
         _fill(masks[turn], first, last, "ADDRESS")
@@ -85,7 +87,7 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
     _mask_tails(masks, readings)
     return Verdict(
         masks=[[kind if kind in profile.types else "" for kind in row] for row in masks],
-        open_ms=_open_ms(readings, judged, now_ms - profile.horizon_ms),
+        opens=_opens(readings, judged),
         has_held=any(row.is_held for row in judged),
         names=name_words(readings, [mark for mark in marks if readings[mark[0]].is_final]),
         secrets=[row.run.text for row in judged if row.type and _is_final(row.run, readings)],
@@ -132,6 +134,7 @@ def _all_names(readings: Sequence[Reading], known_names: Set[str]) -> list[tuple
     return marks if introduced <= known_names else list(find_names(readings, known_names | introduced))
 
 
+_DIGIT_TYPES: Final = TYPES - {"NAME", "EMAIL", "ADDRESS", "DOB"}
 _STRONGER_THAN_NAME: Final = TYPES - {"NAME", "PII"}
 
 
@@ -151,9 +154,37 @@ def _mask_run(masks: Masks, judged: Judged) -> None:
         before = (turn, at, kind)
 
 
+def _mask_misheard(masks: Masks, readings: Sequence[Reading]) -> None:
+    """Mask `to` and `for` beside masked digits where digits or an edge of the turn stand on their other side."""
+    for row, reading in zip(masks, readings, strict=True):
+        if any(row):
+            for at, word in enumerate(reading.words):
+                if word.kind == "maybe" and not row[at] and word.atoms[0].kind == "substitute":
+                    _mask_beside(row, reading, at)
+
+
+def _mask_beside(row: list[str], reading: Reading, at: int) -> None:
+    before, after = _neighbour(reading, at, -1), _neighbour(reading, at, 1)
+    kind = next((row[near] for near in (before, after) if near is not None and 0 <= near < len(row) and row[near]), "")
+    if kind in _DIGIT_TYPES and before is not None and after is not None:
+        for near in range(max(before, 0), min(after, len(row) - 1) + 1):
+            row[near] = row[near] or kind
+
+
+def _neighbour(reading: Reading, at: int, step: int) -> int | None:
+    """Find the far end of the digits on one side of a word: outside the turn at its edge, None where talk stands."""
+    place, found = at + step, None
+    while 0 <= place < len(reading.words) and reading.words[place].kind in ("filler", "digits"):
+        found = place if reading.words[place].kind == "digits" else found
+        place += step
+    if found is not None:
+        return found
+    return None if 0 <= place < len(reading.words) else place
+
+
 def _mask_dates(masks: Masks, readings: Sequence[Reading], numbers: Numbers) -> None:
     for turn, reading in enumerate(readings):
-        for _, first, last in find_dates(reading, turn):
+        for first, last in reading.dates:
             kind = numbers.date_kind(turn, first)
             if kind:
                 _fill(masks[turn], first, last, kind)
@@ -168,14 +199,13 @@ def _mask_tails(masks: Masks, readings: Sequence[Reading]) -> None:
                 masks[turn][at] = masks[turn][at] or "PII"
 
 
-def _open_ms(readings: Sequence[Reading], judged: Iterable[Judged], since_ms: int) -> tuple[int | None, int | None]:
-    """Find the oldest unmasked digits of each track that may still become part of a longer number."""
-    starts: dict[str, int] = {}
-    for row in judged:
-        run = row.run
-        if not row.type and run.is_tail and run.end_ms > since_ms:
-            starts.setdefault(readings[run.turn].track, run.start_ms)
-    return starts.get(TRACKS[0]), starts.get(TRACKS[1])
+def _opens(readings: Sequence[Reading], judged: Iterable[Judged]) -> list[Open]:
+    """Find unmasked digits that may still become part of a longer number."""
+    return [
+        (readings[row.run.turn].track, row.run.start_ms, row.run.end_ms)
+        for row in judged
+        if not row.type and row.run.is_tail
+    ]
 
 
 def _is_final(run: Run, readings: Sequence[Reading]) -> bool:

@@ -12,6 +12,7 @@ from pipeline.redaction.words import Atom, decode
 from topics.records import TRACKS
 
 JOIN_MS = 15_000  # a longer silence of one side ends its number
+SEALED_MS = 4_000  # the same for an order number, which nobody dictates slowly
 MAX_TALK = 8  # words of the other side between two single digits of one number
 
 
@@ -22,6 +23,7 @@ class Run:
     Attributes:
         places: (turn, word) of each atom; turns count in the detector's window.
         text: the digits.
+        spelling: the digits as said, so that "seventy" is found in "seventy, six".
         origins: for each digit the index of its atom.
         certain: how many digits do not rest on a substitution such as `for`.
     """
@@ -34,6 +36,7 @@ class Run:
     start_ms: int
     end_ms: int
     text: str = ""
+    spelling: str = ""
     origins: list[int] = field(default_factory=list)
     certain: int = 0
 
@@ -56,6 +59,7 @@ class Run:
         """Decode the digits once all pieces are there."""
         decoded = decode(self.atoms)
         self.text = "".join(digit for digit, _ in decoded)
+        self.spelling = "".join(f"{atom.kind}{atom.value} " for atom in self.atoms)
         self.origins = [origin for _, origin in decoded]
         self.certain = sum(1 for origin in self.origins if self.atoms[origin].kind != "substitute")
 
@@ -92,8 +96,22 @@ def _continues(readings: Sequence[Reading], run: Run, turn: int, piece: Piece) -
         return _is_bridged(readings[turn], run.pieces[-1][1], piece)
     if not piece.is_head or readings[turn].starts[piece.words[0]] - run.end_ms > JOIN_MS:
         return False
-    talk = sum(reading.content for reading in readings[run.last_turn + 1 : turn])
-    return talk <= MAX_TALK or len(run.places) > 2 or len(piece.words) > 1
+    between = readings[run.last_turn + 1 : turn]
+    gap_ms = readings[turn].starts[piece.words[0]] - run.end_ms
+    if _has_question(between) or (gap_ms > SEALED_MS and _is_sealed(readings, run)):
+        return False
+    return sum(r.content for r in between) <= MAX_TALK or len(run.places) > 2 or len(piece.words) > 1
+
+
+def _has_question(between: Sequence[Reading]) -> bool:
+    """Say whether the other side has asked for another number meanwhile."""
+    return any(not label.is_weak for reading in between for label in reading.labels)
+
+
+def _is_sealed(readings: Sequence[Reading], run: Run) -> bool:
+    """Say whether the number was announced as one that stays: "the order number is"."""
+    turn, at = run.places[0]
+    return any(label.kind == "" and label.last < at for label in readings[turn].labels)
 
 
 def _is_bridged(reading: Reading, before: Piece, piece: Piece) -> bool:

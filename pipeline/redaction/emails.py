@@ -5,7 +5,7 @@ the end of what has been said is masked as far as it goes.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.redaction.ordinary_en import ORDINARY
@@ -35,6 +35,7 @@ class _Token:
     word: int
     norm: str
     has_atoms: bool
+    is_plain: bool  # letters alone
     is_asked: bool  # said in answer to a question for an address, or after announcing it
 
 
@@ -49,6 +50,8 @@ def _stretches(readings: Sequence[Reading], track: str) -> Iterator[list[_Token]
     """Cut one side's talk at long silences; skip what has no sign of an address."""
     tokens: list[_Token] = []
     end_ms, is_relevant = 0, False
+    if not any(reading.has_mail or reading.asks_mail is not None for reading in readings):
+        return
     for turn, reading in enumerate(readings):
         if reading.track != track:
             continue
@@ -59,7 +62,14 @@ def _stretches(readings: Sequence[Reading], track: str) -> Iterator[list[_Token]
         asked_from = _asked_from(readings, turn)
         is_relevant = is_relevant or reading.has_mail or asked_from is not None
         tokens.extend(
-            _Token(turn, at, word.norm, bool(word.atoms), asked_from is not None and at >= asked_from)
+            _Token(
+                turn,
+                at,
+                word.norm,
+                bool(word.atoms),
+                word.kind == "word" and word.norm.isalpha(),
+                asked_from is not None and at >= asked_from,
+            )
             for at, word in enumerate(reading.words)
         )
         end_ms = reading.end_ms
@@ -70,13 +80,11 @@ def _stretches(readings: Sequence[Reading], track: str) -> Iterator[list[_Token]
 def _asked_from(readings: Sequence[Reading], turn: int) -> int | None:
     """Return the word from which a turn answers a question for an e-mail address."""
     reading = readings[turn]
-    if reading.asks_mail is not None:
-        return reading.asks_mail + 1
     for before in range(turn - 1, max(turn - 6, -1), -1):
         asks = readings[before].asks_mail
         if asks is not None and reading.start_ms - readings[before].end_ms <= ASK_MS:
             return 0
-    return None
+    return None if reading.asks_mail is None else reading.asks_mail + 1
 
 
 def _in_stretch(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[Mark]:
@@ -92,6 +100,7 @@ def _in_stretch(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[M
             continue
         yield from ((token.turn, token.word) for token in tokens[first : last + 1])
         at = last + 1
+        tokens = [*tokens[:at], *(replace(token, is_asked=False) for token in tokens[at:])]
     yield from _begun(readings, tokens)
 
 
@@ -114,9 +123,7 @@ def _domain_end(tokens: list[_Token], at: int) -> int:
             end = place + 1
         elif _has_top(norm) or norm in MAIL_PROVIDERS and end == at and place <= at + 2:
             end = place
-        elif end > at and norm not in ("dot", "point"):
-            break
-        elif norm in LEAD_INS and norm not in ("e", "a", "i", "o") and place > at + 1:
+        elif end > at and norm not in ("dot", "point") or norm in LEAD_INS and norm not in ("e", "a", "i", "o") and place > at + 1:
             break
     return end
 
@@ -167,7 +174,7 @@ def _answered(readings: Sequence[Reading], tokens: list[_Token], asked: list[int
         if token.norm in ("dot", "underscore") or "@" in token.norm or _has_top(token.norm):
             yield token.turn, token.word
             yield from ((near.turn, near.word) for near in _beside(tokens, place))
-        elif _is_letter_run(tokens, place) or not (token.norm in ORDINARY or token.norm in LEAD_INS or token.has_atoms):
+        elif _is_letter_run(tokens, place) or (token.is_plain and not (token.norm in ORDINARY or token.norm in LEAD_INS)):
             yield token.turn, token.word
 
 

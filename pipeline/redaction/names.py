@@ -8,25 +8,18 @@ from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
 from pipeline.redaction.ordinary_en import ORDINARY
-from pipeline.redaction.reading import Reading, phrase_table, phrases
+from pipeline.redaction.reading import Reading
 from pipeline.redaction.tables_en import (
     GIVEN_NAMES,
     LEAD_INS,
     NAME_FOLLOWERS,
-    STRONG_NAME_CARRIERS,
     TITLES,
-    WEAK_NAME_CARRIERS,
 )
 
 MAX_NAME_WORDS: Final = 3
 ANSWER_MS: Final = 12_000  # from the question to the begin of the answer
 Mark = tuple[int, int, int]  # turn, first word, last word
 
-_CARRIERS: Final = phrase_table(
-    (phrase, strength)
-    for strength, rows in (("strong", STRONG_NAME_CARRIERS), ("weak", WEAK_NAME_CARRIERS))
-    for phrase in rows
-)
 _SOCIAL: Final = frozenset(("i'm", "am", "you", "thanks", "hello", "hi", "it's"))
 _NO_NAME_ENDINGS: Final = ("able", "ible", "ing", "ed", "ous", "ful", "less", "ly", "ive", "ane", "tion", "ment", "ness", "est")
 _OPEN_ENDS: Final = frozenset(("is", "name's", "me", "of"))
@@ -35,7 +28,7 @@ _OPEN_ENDS: Final = frozenset(("is", "name's", "me", "of"))
 def find_names(readings: Sequence[Reading], known: Set[str]) -> Iterator[Mark]:
     """Find the names of a window of turns; `known` are name words of earlier turns, lower case."""
     for turn, reading in enumerate(readings):
-        for _, last, strength in phrases(reading.norms, _CARRIERS):
+        for last, strength in reading.carriers:
             yield from _after_carrier(readings, turn, last, strength)
         if reading.asks_name:
             yield from _answer(readings, turn)

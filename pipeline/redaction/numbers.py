@@ -46,6 +46,7 @@ class Judged:
 
     @property
     def type(self) -> str:
+        """Return the first type that one of its digits has; `` where all stay."""
         return next((kind for kind in self.types if kind), "")
 
 
@@ -102,24 +103,23 @@ class Numbers:
         if is_measured(run, self._readings) or is_pronoun(run, self._readings):
             return "", False
         placed = self._label_of(run)
+        if placed is not None and placed.label.kind == "":
+            return self._neutral(run, placed)
+        echo = self._echo(run)
+        if echo and (placed is None or placed.label.is_weak):
+            return echo, False
         if placed is None:
             return self._unlabelled(run), False
-        if placed.label.kind == "":
-            return self._neutral(run, placed)
         needed = UNEXPLAINED if placed.label.is_weak else 2
-        if run.certain < needed and not self._is_open(run):
-            return self._echo(run), False
+        if run.certain < needed and not run.is_tail:
+            return echo, False
         if placed.label.is_weak and run.certain >= UNEXPLAINED and is_everyday(run, self._readings):
             return "", False
         return self._refined(run, placed.label.kind), False
 
-    def _is_open(self, run: Run) -> bool:
-        """Say whether a short number may be the begin of an answer: nothing follows it in its turn."""
-        return run.is_tail
-
     def _unlabelled(self, run: Run) -> str:
         if run.certain < UNEXPLAINED:
-            return self._echo(run)
+            return ""
         trailing = self._trailing(run)
         if trailing:
             return trailing
@@ -146,16 +146,22 @@ class Numbers:
             if row.at_ms < run.start_ms - LABEL_MS:
                 return None
             if self._applies(row, run):
-                return row
+                return None if self._is_answered(row, run) else row
         return None
 
     def _applies(self, row: Placed, run: Run) -> bool:
         turn, at = run.places[0]
-        if row.label.kind == "" and row.label.is_weak:
-            return row.turn == turn and 0 < at - row.label.last <= NEUTRAL_WORDS
-        if row.label.kind == "EXPIRY" and not self._has_card_talk():
-            return False
-        return not self._is_answered(row, run)
+        if row.label.kind == "":
+            is_own = row.turn == turn and 0 < at - row.label.last <= NEUTRAL_WORDS
+            return is_own or (not row.label.is_weak and not self._is_used(row, run))
+        return row.label.kind != "EXPIRY" or self._has_card_talk()
+
+    def _is_used(self, row: Placed, run: Run) -> bool:
+        """Say whether another number has followed the label: one order number is all that it explains."""
+        return any(
+            judged.run.start_ms >= row.at_ms and judged.run.text != run.text and judged.run.certain > 1
+            for judged in self.judged
+        )
 
     def _has_card_talk(self) -> bool:
         """Say whether a card was spoken of: a contract expires too."""
@@ -196,7 +202,7 @@ class Numbers:
         for judged in reversed(self.judged):
             if run.start_ms - judged.run.end_ms > LABEL_MS // 2:
                 break
-            if judged.type and run.text in judged.run.text:
+            if judged.type and (run.text in judged.run.text or run.spelling in judged.run.spelling):
                 return judged.type
         return ""
 

@@ -1,8 +1,4 @@
-"""Find street addresses and dates of birth or expiry: numbers that stand among words.
-
-Owns the simple North American street form (number, one to three words, street word, unit) and date words that answer
-a question for a date.
-"""
+"""Find street addresses in their simple North American form: number, one to three words, street word, unit."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -13,7 +9,6 @@ from pipeline.redaction.reading import Reading
 
 MAX_STREET_WORDS: Final = 3
 MAX_STREET_DIGITS: Final = 5
-DATE_GAP: Final = 2  # words such as "of the" between parts of a date
 Mark = tuple[int, int, int]  # turn, first word, last word
 
 _STREETS: Final = frozenset(
@@ -60,21 +55,3 @@ def _with_unit(reading: Reading, last: int) -> int:
         has_letter = last + 3 < len(reading.norms) and len(reading.norms[last + 3]) == 1
         return last + 3 if has_letter else last + 2
     return last
-
-
-def find_dates(reading: Reading, turn: int) -> Iterator[Mark]:
-    """Find groups of date words: months, ordinals, written dates, with digits between and beside them."""
-    inside: list[int] = []
-    for at, word in enumerate(reading.words):
-        if word.kind in ("month", "ordinal", "date") or word.kind == "digits":
-            if inside and at - inside[-1] > DATE_GAP + 1:
-                yield from _group(reading, turn, inside)
-                inside = []
-            inside.append(at)
-    yield from _group(reading, turn, inside)
-
-
-def _group(reading: Reading, turn: int, inside: list[int]) -> Iterator[Mark]:
-    kinds = {reading.words[at].kind for at in inside}
-    if "date" in kinds or "month" in kinds and (len(inside) > 1 or reading.norms[inside[0]] not in ("may", "march")):
-        yield turn, inside[0], inside[-1]

@@ -4,14 +4,26 @@ Owns everything that one turn's words tell alone; `digits` joins the pieces of s
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
-from pipeline.redaction.tables_en import CONTEXTS, MAIL_CONNECTORS, MAIL_CONTEXTS, MAIL_PROVIDERS, NAME_QUESTIONS
+from pipeline.redaction.tables_en import (
+    CONTEXTS,
+    MAIL_CONNECTORS,
+    MAIL_CONTEXTS,
+    MAIL_PROVIDERS,
+    NAME_QUESTIONS,
+    PRONOUN_BEFORE_ONE,
+    RANGE_WORDS,
+    STRONG_NAME_CARRIERS,
+    UNITS_OF_MEASURE,
+    WEAK_NAME_CARRIERS,
+)
 from pipeline.redaction.words import Lexeme, read
 from topics.records import Track
 
-MAX_FILLERS = 6  # between two digits of one piece; more is talk
+DATE_GAP: Final = 2  # words such as "of the" between parts of a date
+MAX_FILLERS: Final = 6  # between two digits of one piece; more is talk
 
 
 @dataclass(frozen=True, slots=True)
@@ -20,7 +32,7 @@ class Piece:
 
     Attributes:
         words: indexes of the words that carry digits, ascending.
-        is_head: nothing but fillers stands before it in the turn.
+        is_head: nothing but fillers stands before it in the turn, and it may continue an earlier turn's number.
         is_tail: nothing but fillers stands after it.
     """
 
@@ -56,7 +68,9 @@ class Reading:
     content: int  # words that are neither fillers nor digits
     start_ms: int
     end_ms: int
-    norms: list[str] = field(default_factory=list)
+    norms: list[str]
+    carriers: list[tuple[int, str]]  # last word of each phrase that a name may follow, `strong` or `weak`
+    dates: list[tuple[int, int]]  # groups of date words, first and last
 
 
 def read_turn(
@@ -81,6 +95,8 @@ def read_turn(
         start_ms=min(starts[0], first_ms) if words else first_ms,
         end_ms=max(ends) if words else first_ms,
         norms=norms,
+        carriers=[(last, strength) for _, last, strength in phrases(norms, _CARRIERS)],
+        dates=list(_dates(words)),
     )
 
 
@@ -109,6 +125,11 @@ def phrases(norms: list[str], table: Phrases) -> Iterator[tuple[int, int, str]]:
 
 _CONTEXTS: Final = phrase_table((phrase, kind) for kind, rows in CONTEXTS.items() for phrase in rows)
 _NAME_QUESTIONS: Final = phrase_table((phrase, "NAME") for phrase in NAME_QUESTIONS)
+_CARRIERS: Final = phrase_table(
+    (phrase, strength)
+    for strength, rows in (("strong", STRONG_NAME_CARRIERS), ("weak", WEAK_NAME_CARRIERS))
+    for phrase in rows
+)
 _MAIL_WORDS: Final = (MAIL_CONNECTORS | MAIL_PROVIDERS) - {"point", "plus", "period", "dash", "live", "mac", "under"}
 _STRONG_WORDS: Final = frozenset(
     "cvv cvc cvv2 csc ssn itin iban expiration expiry birthday birthdate dob passcode password pin social routing".split()
@@ -163,6 +184,8 @@ def _is_wall(words: list[Lexeme], inside: list[int], place: int, is_head: bool, 
         return False
     before = words[inside[place - 1]] if place else None
     after = words[inside[place + 1]] if place + 1 < len(inside) else None
+    if word.norm not in RANGE_WORDS and (before is not None or after is not None):
+        return False
     return not ((_is_single(before) or before is None and is_head) and (_is_single(after) or after is None and is_tail))
 
 
@@ -181,9 +204,37 @@ def _trimmed(words: list[Lexeme], part: list[int], is_head: bool, is_tail: bool)
         part = part[1:]
     while part and not is_head and _atom(words, part[0]) == "substitute":
         part = part[1:]
-    if part and (is_head or is_tail or any(words[at].kind == "digits" for at in part)):
-        yield Piece(tuple(part), is_head, is_tail)
+    has_digits = any(words[at].kind == "digits" for at in part)
+    if part and (has_digits or is_tail) and not _is_pronoun(words, part):
+        yield Piece(tuple(part), is_head and not (_is_measured(words, part) and len(part) <= 2), is_tail)
+
+
+def _is_pronoun(words: list[Lexeme], part: list[int]) -> bool:
+    """Say whether a single `one` stands for a thing: "the one", "this one"."""
+    return len(part) == 1 and words[part[0]].norm == "one" and words[part[0] - 1].norm in PRONOUN_BEFORE_ONE and part[0] > 0
+
+
+def _is_measured(words: list[Lexeme], part: list[int]) -> bool:
+    return part[-1] + 1 < len(words) and words[part[-1] + 1].norm in UNITS_OF_MEASURE
 
 
 def _atom(words: list[Lexeme], at: int) -> str:
     return words[at].atoms[0].kind if words[at].kind == "maybe" else "digits"
+
+
+def _dates(words: list[Lexeme]) -> Iterator[tuple[int, int]]:
+    """Find groups of date words: months, ordinals and written dates, with digits between and beside them."""
+    inside: list[int] = []
+    for at, word in enumerate(words):
+        if word.kind in ("month", "ordinal", "date", "digits"):
+            if inside and at - inside[-1] > DATE_GAP + 1:
+                yield from _dated(words, inside)
+                inside = []
+            inside.append(at)
+    yield from _dated(words, inside)
+
+
+def _dated(words: list[Lexeme], inside: list[int]) -> Iterator[tuple[int, int]]:
+    kinds = {words[at].kind for at in inside}
+    if "date" in kinds or ("month" in kinds and (len(inside) > 1 or words[inside[0]].norm not in ("may", "march"))):
+        yield inside[0], inside[-1]

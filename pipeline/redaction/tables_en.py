@@ -8,7 +8,7 @@ from typing import Final
 
 UNITS: Final = {
     **dict(zip("zero one two three four five six seven eight nine".split(), "0123456789", strict=True)),
-    **{"oh": "0", "o": "0", "nought": "0", "naught": "0", "niner": "9", "fife": "5", "fower": "4"},
+    "oh": "0", "o": "0", "nought": "0", "naught": "0", "niner": "9", "fife": "5", "fower": "4",
 }
 TEENS: Final = {
     word: str(value)
@@ -31,6 +31,9 @@ SUBSTITUTES: Final = {
     "for": "4", "fore": "4", "fo": "4", "to": "2", "too": "2", "tu": "2", "ate": "8", "won": "1", "wan": "1",
     "tree": "3", "free": "3", "sicks": "6", "sex": "6", "nein": "9", "owe": "0", "hate": "8", "aid": "8",
 }  # fmt: skip
+
+# Substitutes that are also everyday words between two numbers ("ten to twelve"); the others count beside any digit.
+RANGE_WORDS: Final = frozenset(("to", "for", "free", "too"))
 
 # Words that a speaker or listener puts between digits without ending the number.
 FILLERS: Final = frozenset(
@@ -65,8 +68,8 @@ ORDINALS: Final = frozenset(
 IDIOMS: Final = frozenset("247 5050 911 411 611 811 988 360 365 401 711 2020 100 1000".split())
 # A single "one" after these is a pronoun.
 PRONOUN_BEFORE_ONE: Final = frozenset(
-    """the this that which another other no any new old right wrong last next every each first second third same only my
-    your good bad big small different some""".split()
+    """the this that which another other any new old wrong last every each first second third only my your good bad big
+    small different some""".split()
 )
 
 CONTEXTS: Final[dict[str, tuple[str, ...]]] = {
@@ -115,7 +118,7 @@ CONTEXTS: Final[dict[str, tuple[str, ...]]] = {
         "part number", "item number", "product number", "claim number", "quote number", "work order", "store number",
     ),
 }  # fmt: skip
-MAIL_CONTEXTS: Final = frozenset(("email", "e-mail", "emails", "mail", "mailbox", "login", "username"))
+MAIL_CONTEXTS: Final = frozenset(("email", "e-mail", "emails", "mail"))
 NAME_QUESTIONS: Final = (
     "your name", "your first name", "your last name", "your full name", "first and last name", "your surname",
     "the last name", "the first name", "who am i speaking with", "who i am speaking with", "who i'm speaking with",

@@ -162,7 +162,7 @@ def _below_hundred(atoms: Sequence[Atom], at: int) -> tuple[str, int]:
     if kind != "tens":
         return value, at + 1
     following = atoms[at + 1] if at + 1 < len(atoms) else None
-    if following is not None and following.kind == "unit" and following.value != "0":
+    if following is not None and following.kind in ("unit", "substitute") and following.value != "0":
         return value + following.value, at + 2
     return value + "0", at + 1
 

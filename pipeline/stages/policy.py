@@ -219,9 +219,7 @@ class PolicyEngine(Machine[PolicyState]):
         return _fire(state, rules, turn, matched)
 
 
-def _fire(
-    state: PolicyState, rules: tuple[Rule, ...], turn: RedactedTurn, matched: list[int]
-) -> Sequence[Record]:
+def _fire(state: PolicyState, rules: tuple[Rule, ...], turn: RedactedTurn, matched: list[int]) -> Sequence[Record]:
     """Answer the first revision of a final turn and start cooldowns."""
     at_ms = _end_ms(turn)
     cooling = tuple(at for at, fired_ms in state.fired_ms.items() if rules[at].is_cooling(fired_ms, at_ms))

@@ -11,7 +11,7 @@ from typing import Final
 
 from pipeline.machine import Machine, Volatile
 from pipeline.redaction.cover import Heard, Line, audio_spans, lines_of, text_spans, tokens
-from pipeline.redaction.detect import Profile, Verdict, detect, mask_text
+from pipeline.redaction.detect import Open, Profile, Verdict, detect, mask_text
 from pipeline.redaction.reading import Reading, read_turn
 from topics.records import (
     SAMPLES_PER_MS,
@@ -28,7 +28,8 @@ from topics.records import (
     Watermark,
 )
 
-WINDOW_MS: Final = 75_000  # how far back a turn may still be re-emitted
+CONTEXT_MS: Final = 40_000  # how much talk decides about a partial
+WINDOW_MS: Final = 60_000  # how far back a turn may still be re-emitted
 MAX_TURNS: Final = 36
 MAX_WORDS: Final = 400
 MAX_LIVE: Final = 8  # open partials
@@ -46,16 +47,18 @@ class Readings(Volatile):
 
     def of(self, turns: Sequence[Heard]) -> list[Reading]:
         """Read each turn once."""
-        rows = self._rows
-        self._rows = {turn.turn_id: self._row(rows, turn) for turn in turns}
-        return [self._rows[turn.turn_id][1] for turn in turns]
+        return [self._reading(turn) for turn in turns]
 
-    def _row(self, rows: dict[str, tuple[Heard, Reading]], turn: Heard) -> tuple[Heard, Reading]:
-        row = rows.get(turn.turn_id)
+    def _reading(self, turn: Heard) -> Reading:
+        row = self._rows.get(turn.turn_id)
         if row is not None and row[0] is turn:
-            return row
+            return row[1]
         first_ms = turn.first_sample // SAMPLES_PER_MS
-        return turn, read_turn(turn.track, turn.is_final, turn.texts, turn.starts, turn.ends, first_ms)
+        reading = read_turn(turn.track, turn.is_final, turn.texts, turn.starts, turn.ends, first_ms)
+        self._rows[turn.turn_id] = turn, reading
+        while len(self._rows) > MAX_TURNS + MAX_LIVE:
+            self._rows.pop(next(iter(self._rows)))
+        return reading
 
 
 @dataclass(slots=True)
@@ -71,6 +74,7 @@ class RedactorState:
         floor_ms: where the forgotten turns end.
         customer_sample: the customer's audio is decided up to here.
         agent_sample: the agent's audio is decided up to here.
+        opens: unmasked digits that later ones may still join.
         has_held: some words are masked only until the horizon.
     """
 
@@ -82,6 +86,7 @@ class RedactorState:
     floor_ms: int = 0
     customer_sample: int = 0
     agent_sample: int = 0
+    opens: list[Open] = field(default_factory=list)
     has_held: bool = False
     is_ended: bool = False
     readings: Readings = field(default_factory=Readings)
@@ -126,7 +131,8 @@ class Redactor(Machine[RedactorState]):
         state.live[turn.turn_id] = heard
         while len(state.live) > MAX_LIVE:
             state.live.pop(next(iter(state.live)))
-        window = sorted([*state.heard, *state.live.values()], key=_order)
+        recent = [row for row in state.heard if row.end_ms > heard.start_ms - CONTEXT_MS]
+        window = sorted([*recent, *state.live.values()], key=_order)
         verdict = self._detect(state, window)
         for row, masks in zip(window, verdict.masks, strict=True):
             if not row.is_final:
@@ -209,8 +215,10 @@ class Redactor(Machine[RedactorState]):
             end_ms = max([state.now_ms, *(heard.end_ms for heard in state.heard)])
             limits = [end_ms, end_ms]
         else:
-            opens = self._detect(state, state.heard).open_ms
-            limits = [until_ms if at is None else min(until_ms, at - LEAD_MS) for at in opens]
+            state.opens = [row for row in state.opens if row[2] > state.now_ms - self._profile.horizon_ms]
+            limits = [
+                min([until_ms, *(start_ms - LEAD_MS for track, start_ms, _ in state.opens if track == own)]) for own in TRACKS
+            ]
         state.customer_sample = max(before[0], limits[0] * SAMPLES_PER_MS)
         state.agent_sample = max(before[1], limits[1] * SAMPLES_PER_MS)
         decided = (state.customer_sample, state.agent_sample)
@@ -295,6 +303,7 @@ def _without_digits(masks: list[str], reading: Reading) -> list[str]:
 
 
 def _remember(state: RedactorState, verdict: Verdict) -> None:
+    state.has_held, state.opens = verdict.has_held, verdict.opens
     for names, found, limit in ((state.names, verdict.names, MAX_NAMES), (state.secrets, verdict.secrets, MAX_SECRETS)):
         names.extend(value for value in dict.fromkeys(found) if value not in names)
         del names[: max(0, len(names) - limit)]

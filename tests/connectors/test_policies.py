@@ -91,9 +91,7 @@ def test_several_versions_and_tenants_share_an_id(tmp_path: Path) -> None:
         ("{kind: next_best_action, ", "{", 10, "`kind` is missing"),
     ],
 )
-def test_mistake_names_file_line_and_reason(
-    tmp_path: Path, old: str, bad: str, line: int, reason: str
-) -> None:
+def test_mistake_names_file_line_and_reason(tmp_path: Path, old: str, bad: str, line: int, reason: str) -> None:
     assert old in GOOD
     path = write(tmp_path, GOOD.replace(old, bad, 1))
     with pytest.raises(InputError) as mistake:

@@ -326,8 +326,8 @@ def test_missing_table_is_not_the_records_fault(store: Store) -> None:
     store.write(moment_set(1, 0, ("a",)))
 
 
-def test_lost_server_is_said_and_the_next_write_connects_again(tmp_path: Path) -> None:
-    first = stores.start_postgres(tmp_path)
+def test_lost_server_is_said_and_the_next_write_connects_again(store_home: Path) -> None:
+    first = stores.start_postgres(store_home)
     port = int(first.url.rpartition(":")[2].partition("/")[0])
     sink = PostgresSink(first.url)
     sink.prepare()
@@ -335,7 +335,7 @@ def test_lost_server_is_said_and_the_next_write_connects_again(tmp_path: Path) -
     for _ in range(2):
         with pytest.raises(PeerUnavailable):
             sink.write([delivered(turn(1))])
-    second = stores.start_postgres(tmp_path, port)
+    second = stores.start_postgres(store_home, port)
     sink.write([delivered(turn(1))])
     assert 1 == sink.counts("c1").turns
     sink.close()

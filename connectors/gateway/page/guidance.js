@@ -32,8 +32,6 @@ export class GuidanceView {
     const hints = shownHints(state);
     arrange(this.list, hints.map((hint) => this.card(hint, state)));
     this.forgetAllBut(hints);
-    const open = hints.filter((hint) => hint.kind !== "summary" && !state.feedback.has(hint.guidance_id));
-    this.count.textContent = open.length ? `${open.length} open` : "";
     this.empty.hidden = hints.length > 0;
     this.isFirst = false;
     this.tick(state, performance.now());
@@ -62,7 +60,13 @@ export class GuidanceView {
   // Lets the time to each deadline run down.
   tick(state, nowMs) {
     const audioMs = audioNow(state, nowMs);
-    for (const { card, hint } of this.cards.values()) if (hint.deadline_ms !== null && hint.kind !== "summary") showTime(card, hint, audioMs);
+    let open = 0;
+    for (const { card, hint } of this.cards.values()) {
+      if (hint.kind === "summary") continue;
+      if (hint.deadline_ms !== null) showTime(card, hint, audioMs);
+      if (!card.dataset.answer && !card.classList.contains("past")) open += 1;
+    }
+    this.count.textContent = open ? `${open} open` : "";
   }
 }
 
@@ -73,14 +77,13 @@ function makeCard(hint, on) {
     el("p", "kind", kindText(hint), el("span", "left")),
     el("p", "body", hint.body),
     ...evidence(hint.evidence, on),
-    answers(hint.guidance_id, on),
+    answers(hint, on),
     el("p", "answer"),
   );
   if (hint.deadline_ms !== null) card.append(el("span", "bar-left"));
   card.dataset.guidance = hint.guidance_id;
   card.dataset.kind = hint.kind;
   card.tabIndex = -1;
-  if (hint.policy) card.title = `${hint.policy}, version ${hint.policy_version}`;
   return card;
 }
 
@@ -127,20 +130,24 @@ function showEvidence(button, state) {
   button.setAttribute("aria-label", turn ? `Show in transcript, ${clockText(turn.start_ms)}` : "Show in transcript");
 }
 
-function answers(guidanceId, on) {
+function answers(hint, on) {
   const button = (className, text, action) => {
     const made = el("button", className, text);
     made.type = "button";
-    made.addEventListener("click", () => on.answer(guidanceId, action));
+    made.addEventListener("click", () => {
+      if (made.ariaDisabled !== "true") on.answer(hint.guidance_id, action);
+    });
     return made;
   };
-  return el("div", "answers", button("accept", "Accept", "accepted"), button("dismiss", "Dismiss", "dismissed"));
+  const policy = el("span", "policy", hint.policy && `${hint.policy} v${hint.policy_version}`);
+  return el("div", "answers", button("accept", "Accept", "accepted"), button("dismiss", "Dismiss", "dismissed"), policy);
 }
 
 function showAnswer(card, guidanceId, state) {
   const answered = state.feedback.get(guidanceId);
   const clicked = state.clicked.get(guidanceId);
-  for (const button of card.querySelectorAll(".answers button")) button.disabled = Boolean(clicked);
+  // Not `disabled`: a button that is would drop the keyboard's focus.
+  for (const button of card.querySelectorAll(".answers button")) button.ariaDisabled = String(Boolean(clicked));
   const refused = state.refused.has(guidanceId) ? "Not saved. Try again." : "";
   card.querySelector(".answer").textContent = answered ? ANSWERS[answered.action] : refused;
   if (answered && !card.dataset.answer) {
@@ -153,7 +160,7 @@ function showTime(card, hint, audioMs) {
   const leftMs = hint.deadline_ms - audioMs;
   const isPast = leftMs <= 0;
   card.classList.toggle("past", isPast);
-  card.querySelector(".left").textContent = isPast ? "time passed" : `${Math.ceil(leftMs / 1000)} s`;
+  card.querySelector(".left").textContent = isPast ? "time passed" : `${Math.ceil(leftMs / 1000)} s left`;
   const share = Math.min(1, Math.max(0, leftMs / Math.max(1, hint.deadline_ms - hint.at_ms)));
   card.querySelector(".bar-left").style.setProperty("--share", share.toFixed(3));
 }

@@ -21,6 +21,7 @@ from topics.records import (
     RedactedTurn,
     Speaker,
     Track,
+    Turn,
     Watermark,
     Word,
     turn_id,
@@ -61,6 +62,13 @@ def turn(
     )
 
 
+def raw_turn(text: str) -> Turn:
+    """A turn before redaction, which no screen may show."""
+    words = (Word(text, 0, 1_000),)
+    is_final = True
+    return Turn(TENANT, CONTACT, 0, "raw", "customer", "customer", 0, 8_000, is_final, words, "asr", None, 1)
+
+
 def _tokens(text: str) -> list[str]:
     return text.split()
 
@@ -81,7 +89,7 @@ def feedback(guidance_id: str, action: str = "accepted", contact_id: str = CONTA
 
 
 def watermark(time_ms: int) -> Watermark:
-    return Watermark(TENANT, CONTACT, 0, time_ms, False)
+    return Watermark(TENANT, CONTACT, 0, time_ms, is_end=False)
 
 
 @dataclass(slots=True)
@@ -118,9 +126,9 @@ class Served:
 
 
 @asynccontextmanager
-async def serve(stage: Stage) -> AsyncIterator[Served]:
+async def serve(stage: Stage, port: int = 0) -> AsyncIterator[Served]:
     server = Server(stage.hub, stage.send_feedback, lambda: {"ready": not stage.hub.is_degraded})
-    async with TestServer(server.application(), host="127.0.0.1") as listening:
+    async with TestServer(server.application(), host="127.0.0.1", port=port) as listening:
         yield Served(stage, server, str(listening.make_url("/")))
 
 

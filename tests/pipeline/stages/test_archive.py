@@ -41,8 +41,8 @@ pytestmark = pytest.mark.unit
 SEGMENT = 800
 LENGTH = 2_000
 FRAME = 160
-END = Watermark("local", "c1", 0, LENGTH // SAMPLES_PER_MS, True)
-ALL_DECIDED = DecidedUntil("local", "c1", 0, LENGTH, LENGTH, True)
+END = Watermark("local", "c1", 0, LENGTH // SAMPLES_PER_MS, is_end=True)
+ALL_DECIDED = DecidedUntil("local", "c1", 0, LENGTH, LENGTH, is_end=True)
 
 
 def noise(seed: int) -> NDArray[np.int16]:
@@ -142,20 +142,24 @@ def test_contact_is_stored_in_segments_and_a_manifest_last() -> None:
 
 def test_nothing_is_stored_at_or_beyond_what_is_decided() -> None:
     assert play([*audio(), decided(SEGMENT - 1)]) == []
-    assert [put.end_sample for put in play([*audio(), decided(SEGMENT)]) if isinstance(put, PutAudio)] == [
-        SEGMENT
-    ]
+    assert [put.end_sample for put in play([*audio(), decided(SEGMENT)]) if isinstance(put, PutAudio)] == [SEGMENT]
 
 
 def test_segment_waits_for_a_span_that_may_still_grow() -> None:
-    undecided = [*audio(), spans("0", (700, 900), rev=1), decided(SEGMENT)]
+    undecided: list[Record] = [*audio(), spans("0", (700, 900), rev=1), decided(SEGMENT)]
     assert play(undecided) == []
     grown = play([*undecided, spans("0", (700, 1_000), rev=2), decided(1_001)])
     assert np.array_equal(track_of(grown, "customer"), apply_tone(CUSTOMER, 0, [(700, 1_000)])[:SEGMENT])
 
 
 def test_span_that_touches_a_decided_one_is_the_same_span() -> None:
-    records = [spans("0", (700, 800)), decided(800), *audio(), spans("1", (800, 900)), ALL_DECIDED]
+    records: list[Record] = [
+        spans("0", (700, 800)),
+        decided(800),
+        *audio(),
+        spans("1", (800, 900)),
+        ALL_DECIDED,
+    ]
     stored = track_of(play(records), "customer")
     assert np.array_equal(stored, apply_tone(CUSTOMER, 0, [(700, 900)]))
 
@@ -284,9 +288,7 @@ def redactions(draw: st.DrawFn) -> list[Record]:
     for rev in range(1, draw(st.integers(1, 12))):
         limits = draw(st.lists(st.tuples(st.integers(until, LENGTH), st.integers(1, 300)), max_size=2))
         turn = draw(st.sampled_from("abc"))
-        records.append(
-            spans(turn, *((start, min(start + length, LENGTH)) for start, length in limits), rev=rev)
-        )
+        records.append(spans(turn, *((start, min(start + length, LENGTH)) for start, length in limits), rev=rev))
         until = draw(st.integers(until, LENGTH))
         records.append(decided(until, until))
     return [*records, ALL_DECIDED]
@@ -313,9 +315,7 @@ def by_name(objects: Sequence[PutAudio | PutManifest]) -> dict[tuple[str, int], 
 
 @settings(deadline=None)
 @given(redactions(), st.data())
-def test_order_between_the_topics_cuts_and_duplicates_change_nothing(
-    topic: list[Record], data: st.DataObject
-) -> None:
+def test_order_between_the_topics_cuts_and_duplicates_change_nothing(topic: list[Record], data: st.DataObject) -> None:
     expected = by_name(play([*topic, *audio()]))
     mixed = data.draw(interleavings(topic))
     again = data.draw(st.integers(0, len(mixed) - 1))
@@ -326,9 +326,7 @@ def test_order_between_the_topics_cuts_and_duplicates_change_nothing(
 
 @settings(deadline=None)
 @given(redactions(), st.data())
-def test_objects_tell_nothing_of_the_samples_inside_the_spans(
-    topic: list[Record], data: st.DataObject
-) -> None:
+def test_objects_tell_nothing_of_the_samples_inside_the_spans(topic: list[Record], data: st.DataObject) -> None:
     expected = play([*topic, *audio()])
     manifest = expected[-1]
     assert isinstance(manifest, PutManifest)

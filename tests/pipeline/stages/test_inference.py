@@ -64,7 +64,7 @@ def test_only_a_later_revision_is_answered(first: int, second: int) -> None:
 
 def test_unknown_type_is_refused() -> None:
     with pytest.raises(RecordRefused):
-        run(Watermark("local", "c1", 0, 0, False))
+        run(Watermark("local", "c1", 0, 0, is_end=False))
 
 
 def test_state_stays_small() -> None:

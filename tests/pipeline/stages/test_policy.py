@@ -87,9 +87,7 @@ def run(machine: PolicyEngine, records: Sequence[Record]) -> list[Record]:
 
 
 def fired(outputs: Sequence[Record]) -> list[tuple[str, tuple[str, ...]]]:
-    return [
-        (out.turn_id, tuple(m.behaviour for m in out.moments)) for out in outputs if isinstance(out, Moments)
-    ]
+    return [(out.turn_id, tuple(m.behaviour for m in out.moments)) for out in outputs if isinstance(out, Moments)]
 
 
 def test_matching_turn_yields_its_moments_and_its_hints() -> None:
@@ -213,9 +211,7 @@ def test_cooldown_is_one_behaviours_own() -> None:
 
 
 def test_revision_that_no_longer_matches_withdraws_both_sets() -> None:
-    outputs = run(
-        engine(policy(behaviour("cancel"))), [turn("cancel", rev=1), turn("[PII]", rev=2, redaction_rev=1)]
-    )
+    outputs = run(engine(policy(behaviour("cancel"))), [turn("cancel", rev=1), turn("[PII]", rev=2, redaction_rev=1)])
     assert outputs[2:] == [
         Moments("local", "c1", 0, "c1/customer/0", 1_000, ()),
         GuidanceRequest("local", "c1", 0, "c1/customer/0", ()),
@@ -237,9 +233,7 @@ def test_revision_stays_under_the_cooldown_that_its_turn_met() -> None:
         turn("cancel", 5, rev=2),
         turn("please cancel", 5, rev=3, redaction_rev=1),
     ]
-    assert fired(run(engine(policy(behaviour("cancel", cooldown_s=60))), records)) == [
-        ("c1/customer/0", ("cancel",))
-    ]
+    assert fired(run(engine(policy(behaviour("cancel", cooldown_s=60))), records)) == [("c1/customer/0", ("cancel",))]
 
 
 @pytest.mark.parametrize(("rev", "redaction_rev"), [(5, 1), (4, 2), (5, 0)])
@@ -259,10 +253,7 @@ def test_turn_older_than_the_window_is_withdrawn_but_never_fired() -> None:
 
 
 def test_watermarks_go_through_in_order_and_never_back() -> None:
-    marks = [
-        Watermark("local", "c1", 0, time_ms, is_end)
-        for time_ms, is_end in ((5, False), (3, False), (9, True))
-    ]
+    marks = [Watermark("local", "c1", 0, time_ms, is_end) for time_ms, is_end in ((5, False), (3, False), (9, True))]
     assert run(engine(), [*marks, marks[0], marks[2]]) == [marks[0], marks[2]]
 
 
@@ -274,9 +265,7 @@ def test_unknown_type_is_refused() -> None:
 
 
 def test_state_stays_small() -> None:
-    machine = engine(
-        policy(*(behaviour(f"b{at}", Condition(phrase="b"), cooldown_s=600) for at in range(20)))
-    )
+    machine = engine(policy(*(behaviour(f"b{at}", Condition(phrase="b"), cooldown_s=600) for at in range(20))))
     state = machine.state()
     for at in range(3_600):
         machine.on_record(state, turn("a b", 3 * at, rev=2**40 + at))

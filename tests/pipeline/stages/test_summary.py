@@ -25,7 +25,7 @@ from topics.records import (
 
 pytestmark = pytest.mark.unit
 
-END = Watermark("local", "c1", 0, 60_000, True)
+END = Watermark("local", "c1", 0, 60_000, is_end=True)
 PROBLEM = "my internet is down and i want a refund"
 PROMISE = "i will send a technician tomorrow"
 
@@ -105,9 +105,7 @@ def test_what_matters_is_chosen_before_small_talk() -> None:
 
 def test_partials_and_redaction_tokens_count_for_nothing() -> None:
     tokens = turn(" ".join(["[PII]"] * 30), 30)
-    (hint,) = run(
-        [tokens, *(turn("a few words", at) for at in (1, 2, 3)), turn(PROBLEM, 9, is_final=False), END]
-    )
+    (hint,) = run([tokens, *(turn("a few words", at) for at in (1, 2, 3)), turn(PROBLEM, 9, is_final=False), END])
     assert quotes(hint) == ["Customer: a few words."] * 3
 
 
@@ -129,9 +127,7 @@ def test_lower_or_equal_revision_is_dropped(rev: int, redaction_rev: int) -> Non
 
 
 def test_revision_of_a_cited_turn_after_the_end_writes_the_summary_again() -> None:
-    first, second = run(
-        [turn("call me jane", 1, rev=1), END, turn("call me [NAME]", 1, rev=2, redaction_rev=1)]
-    )
+    first, second = run([turn("call me jane", 1, rev=1), END, turn("call me [NAME]", 1, rev=2, redaction_rev=1)])
     assert quotes(second) == ["Customer: call me [NAME]."]
     assert (second.guidance_id, second.at_ms) == (first.guidance_id, first.at_ms)
 
@@ -167,9 +163,7 @@ def test_state_stays_small() -> None:
 
 @st.composite
 def talks(draw: st.DrawFn) -> list[RedactedTurn]:
-    texts = draw(
-        st.lists(st.sampled_from([PROBLEM, PROMISE, "okay", "[NAME]", "", "we talk a while"]), max_size=60)
-    )
+    texts = draw(st.lists(st.sampled_from([PROBLEM, PROMISE, "okay", "[NAME]", "", "we talk a while"]), max_size=60))
     return [turn(text, at, "agent" if at % 3 else "customer", rev=at + 1) for at, text in enumerate(texts)]
 
 

@@ -60,18 +60,18 @@ def said(outputs: Sequence[Record]) -> list[tuple[str, bool]]:
 def test_final_becomes_the_turn_of_its_segment() -> None:
     heard = words("hello there", 800, track="agent", is_final=True)
     expected = Turn(
-        "local",
-        "c1",
-        0,
-        turn_id("c1", "agent", 800),
-        "agent",
-        "agent",
-        800,
-        4_800,
-        True,
-        heard.words,
-        "scripted",
-        0.9,
+        tenant="local",
+        contact_id="c1",
+        leg=0,
+        turn_id=turn_id("c1", "agent", 800),
+        track="agent",
+        speaker="agent",
+        first_sample=800,
+        end_sample=4_800,
+        is_final=True,
+        words=heard.words,
+        asr="scripted",
+        confidence=0.9,
     )
     assert run([heard]) == [expected]
 
@@ -103,9 +103,7 @@ def test_later_revision_of_a_final_replaces_it() -> None:
 
 @pytest.mark.parametrize("rev", [4, 5])
 def test_lower_or_equal_revision_is_dropped(rev: int) -> None:
-    assert said(run([words("one", is_final=True, rev=5), words("two", is_final=True, rev=rev)])) == [
-        ("one", True)
-    ]
+    assert said(run([words("one", is_final=True, rev=5), words("two", is_final=True, rev=rev)])) == [("one", True)]
     assert said(run([words("one", rev=5), words("two", rev=rev)])) == [("one", False)]
 
 
