@@ -1,8 +1,8 @@
-"""The embedded recogniser: Moonshine tiny-en, whose model comes inside its wheel, and word times by alignment.
+"""The embedded recogniser: Moonshine tiny-en, whose model is inside its wheel, and word times by alignment.
 
 Owns one decoding thread: finals go before partials, and a question whose asker has gone is not decoded. The
-recogniser's own segmentation is off, because it lets words appear that nobody said (bench/results/asr.md).
-Words keep the case and punctuation of the recogniser.
+recogniser's own segmentation is off: it splits off the first half second, in which it then hears words that
+nobody said. Words keep the case and punctuation of the recogniser.
 """
 
 import asyncio
@@ -11,17 +11,18 @@ import heapq
 from collections.abc import Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from importlib.util import find_spec
 from itertools import count
 from pathlib import Path
 from typing import Final
 
 import numpy as np
-from moonshine_voice.moonshine_api import ModelArch  # type: ignore[import-untyped]  # no types
-from moonshine_voice.transcriber import Transcriber  # type: ignore[import-untyped]  # no types
+from moonshine_voice.moonshine_api import ModelArch
+from moonshine_voice.transcriber import Transcriber
 from numpy.typing import NDArray
 
-from connectors.pocketsphinx import Aligner
+from connectors.pocketsphinx import AlignerProcess, Span, spoken_words
 from pipeline.audio import pcm
 from pipeline.audio.resample import upsample
 from pipeline.errors import InputError
@@ -60,7 +61,7 @@ class MoonshineAsr:
             InputError: the package is missing, or its model is not the tested one.
         """
         self._transcriber = Transcriber(str(_checked_model()), ModelArch.TINY, options=_OPTIONS)
-        self._aligner = Aligner()
+        self._aligner = AlignerProcess()
         self._thread = ThreadPoolExecutor(1, "moonshine")
         self._queue: list[_Job] = []
         self._numbers = count()
@@ -79,6 +80,7 @@ class MoonshineAsr:
             job.done.cancel()
         self._queue.clear()
         await asyncio.to_thread(self._thread.shutdown)
+        self._aligner.close()
         self._transcriber.close()
 
     def _start_next(self) -> None:
@@ -86,8 +88,8 @@ class MoonshineAsr:
             job = heapq.heappop(self._queue)
             if not job.done.cancelled():
                 self._is_busy = True
-                running = asyncio.get_running_loop().run_in_executor(self._thread, self._hear, job.request)
-                running.add_done_callback(lambda result, job=job: self._finish(job, result))
+                running = job.done.get_loop().run_in_executor(self._thread, self._hear, job.request)
+                running.add_done_callback(partial(self._finish, job))
 
     def _finish(self, job: _Job, result: "asyncio.Future[Transcript]") -> None:
         self._is_busy = False
@@ -104,7 +106,7 @@ class MoonshineAsr:
         """Decode one segment; runs in the decoding thread."""
         audio = upsample(pcm.samples(request.pcm))
         lines = self._transcriber.transcribe_without_streaming(audio.tolist()).lines if len(audio) else ()
-        texts = [text for line in lines for text in line.text.split() if any(map(str.isalnum, text))]
+        texts = [text for line in lines for text in line.text.split() if spoken_words(text)]
         spans = self._align(texts, audio) if texts and request.is_final else None
         if spans is None:
             return Transcript(spread(texts, *_limits(request)), NAME, None)
@@ -112,9 +114,9 @@ class MoonshineAsr:
         placed = [(base_ms + start_ms, base_ms + end_ms) for start_ms, end_ms in spans]
         return Transcript(_fit(texts, placed, _limits(request)[1]), NAME, None)
 
-    def _align(self, texts: list[str], audio: NDArray[np.float32]) -> list[tuple[int, int]] | None:
-        loud = np.clip(audio * 32_768, -32_768, 32_767).astype(np.int16)
-        return self._aligner.align(texts, loud)
+    def _align(self, texts: list[str], audio: NDArray[np.float32]) -> list[Span] | None:
+        loud = np.clip(audio * 32_768, -32_768, 32_767).astype("<i2")
+        return self._aligner.align(texts, loud.tobytes())
 
 
 def spread(texts: Sequence[str], start_ms: int, end_ms: int) -> tuple[Word, ...]:
@@ -127,7 +129,7 @@ def spread(texts: Sequence[str], start_ms: int, end_ms: int) -> tuple[Word, ...]
     )
 
 
-def _fit(texts: Sequence[str], spans: Sequence[tuple[int, int]], end_ms: int) -> tuple[Word, ...]:
+def _fit(texts: Sequence[str], spans: Sequence[Span], end_ms: int) -> tuple[Word, ...]:
     """Keep aligned words inside the segment; the aligner's last frame may be past its end."""
     return tuple(
         Word(text, min(start, end_ms - 1), min(end, end_ms))

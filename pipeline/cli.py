@@ -11,7 +11,7 @@ import sys
 from collections.abc import Coroutine
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, TypeVar
+from typing import Annotated, Literal, TypeVar
 
 import typer
 
@@ -145,6 +145,16 @@ def lag(
 
     located = environment.located(settings.load())
     lags.show(located, is_watched=watch, is_json=as_json)
+
+
+@app.command()
+def explain(
+    form: Annotated[Literal["text", "mermaid", "json"], typer.Option("--format", help="text, mermaid or json.")] = "text",
+) -> None:
+    """Print the topology, from the rows that run. Example: trunkline explain --format mermaid."""
+    from pipeline import explain as explained
+
+    print({"text": explained.text, "mermaid": explained.mermaid, "json": explained.as_json}[form]())
 
 
 @app.command()

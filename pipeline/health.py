@@ -54,9 +54,19 @@ async def serve(runner: Runner, port: int, port_file: Path) -> AsyncIterator[Non
     except OSError:
         await served.cleanup()
         raise PeerUnavailable(f"port {port} on 127.0.0.1 is taken") from None
-    port_file.write_text(str(served.addresses[0][1]))
+    _publish(port_file, served.addresses[0][1])
     try:
         yield
     finally:
-        port_file.unlink(missing_ok=True)
+        _withdraw(port_file)
         await served.cleanup()
+
+
+def _publish(port_file: Path, port: int) -> None:
+    waiting = port_file.with_suffix(".tmp-port")
+    waiting.write_text(str(port))
+    waiting.replace(port_file)
+
+
+def _withdraw(port_file: Path) -> None:
+    port_file.unlink(missing_ok=True)

@@ -1,15 +1,25 @@
-"""What a process must know about its parent, its pid file and its signals. Linux only."""
+"""What a process must know about its parent, its number and its signals. Linux only."""
 
 import ctypes
+import fcntl
 import os
 import signal
+from io import TextIOWrapper
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
 
+_held: dict[Path, TextIOWrapper] = {}  # lock files of this process's numbers
+
 
 def die_with_parent(parent_pid: int) -> None:
-    """Ask the kernel to end this process when its parent is gone, also after the parent's kill -9."""
+    """Ask the kernel to end this process when its parent is gone, also after the parent's kill -9.
+
+    The kernel means the thread that started this process: it must live as long as the parent.
+
+    Args:
+        parent_pid: as the parent itself knows it; `os.getppid` is another's once it is gone.
+    """
     ctypes.CDLL(None, use_errno=True).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL, 0, 0, 0)
     if os.getppid() != parent_pid:  # it died before the call
         os._exit(1)
@@ -24,27 +34,34 @@ def is_alive(pid: int) -> bool:
 
 
 def claim_number(folder: Path, name: str) -> int:
-    """Return the smallest n for which `<name>-<n>.pid` names no live process, and claim it for this one.
+    """Return the smallest n that no other process has claimed for a name in this folder, and claim it.
 
-    Two supervisors of one group in one folder so get different members.
+    The claim is a locked file `<name>-<n>.lock`; the kernel drops it with this process, whatever ends it.
     """
     folder.mkdir(parents=True, exist_ok=True)
     number = 1
-    while not _claim(folder / f"{name}-{number}.pid"):
+    while not _claim(_lock_file(folder, name, number)):
         number += 1
     return number
 
 
+def release_number(folder: Path, name: str, number: int) -> None:
+    """Give a claimed number back."""
+    _held.pop(_lock_file(folder, name, number)).close()
+
+
+def _lock_file(folder: Path, name: str, number: int) -> Path:
+    return folder.resolve() / f"{name}-{number}.lock"
+
+
 def _claim(path: Path) -> bool:
-    try:
-        if is_alive(int(path.read_text() or 0)):
-            return False
-        path.unlink()
-    except (OSError, ValueError):
-        path.unlink(missing_ok=True)
-    try:
-        with path.open("x") as file:
-            file.write(str(os.getpid()))
-    except FileExistsError:
+    if path in _held:
         return False
+    file = path.open("w")
+    try:
+        fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        file.close()
+        return False
+    _held[path] = file
     return True

@@ -3,9 +3,12 @@
 Owns starting, restarting and draining child processes and their pid files under `.trunkline/run`. It knows nothing of
 Kafka: a worker that dies is started again at once under the same member id, and the broker hands it back its
 partitions without a rebalance.
+
+One thread starts every child and outlives them all: the kernel ties a child's death signal to the thread that made it.
 """
 
 import logging
+import os
 import signal
 import subprocess
 import sys
@@ -15,9 +18,10 @@ from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import processes
-from pipeline.errors import Fenced, PeerUnavailable
+from pipeline.errors import Fenced, InputError, PeerUnavailable, TrunklineError
 from pipeline.settings import Settings, environment
 
+EXIT_INPUT = 2  # the worker's: a setting is wrong, so another start would end the same way
 EXIT_FENCED = 78  # the worker's: another process holds its member id
 DRAIN_S = 15.0
 _BACKOFF_AFTER = 3  # deaths within the window
@@ -35,9 +39,15 @@ class Child:
     group: str
     number: int
     pid_file: Path
-    process: subprocess.Popen[bytes]
+    process: subprocess.Popen[bytes] | None = None
     deaths_s: list[float] = field(default_factory=list)
-    due_s: float = 0.0  # when a backed-off restart is due; 0 while it runs
+    due_s: float | None = 0.0  # when its next start is due; None while it runs
+
+    @property
+    def pid(self) -> int:
+        """Of the running process, or of the last one."""
+        assert self.process is not None  # `Supervisor.start` waits for the first
+        return self.process.pid
 
 
 class Supervisor:
@@ -49,23 +59,30 @@ class Supervisor:
         self._run_dir = run_dir
         self._children: list[Child] = []
         self._is_draining = False
-        self._is_drained = False
-        self._watcher = threading.Thread(target=self._watch, name="supervisor", daemon=True)
-        self.fault: PeerUnavailable | None = None
+        self._is_drained = threading.Event()
+        self._turn = threading.Condition()  # held by whoever starts or stops children
+        self._starter = threading.Thread(target=self._watch, name="supervisor", daemon=True)
+        self.fault: TrunklineError | None = None
         self.restarts = 0
 
     def start(self, group: str, workers: int = 1) -> None:
-        """Start the workers of a group."""
-        for _ in range(workers):
-            number = processes.claim_number(self._run_dir, group)
-            pid_file = self._run_dir / f"{group}-{number}.pid"
-            self._children.append(Child(group, number, pid_file, self._spawn(group, number, pid_file)))
-        if not self._watcher.is_alive():
-            self._watcher.start()
+        """Start the workers of a group.
+
+        Raises:
+            PeerUnavailable: the machine refuses another process.
+        """
+        with self._turn:
+            for _ in range(workers):
+                number = processes.claim_number(self._run_dir, group)
+                self._children.append(Child(group, number, self._run_dir / f"{group}-{number}.pid"))
+            if not self._starter.is_alive():
+                self._starter.start()
+            self._turn.wait_for(lambda: self.fault or all(child.process for child in self._children))
+        self.check()
 
     def pids(self, group: str) -> tuple[int, ...]:
         """The process ids of a group's workers."""
-        return tuple(child.process.pid for child in self._children if child.group == group)
+        return tuple(child.pid for child in self._children if child.group == group)
 
     @property
     def port_files(self) -> tuple[Path, ...]:
@@ -77,27 +94,33 @@ class Supervisor:
 
         Raises:
             Fenced: another process holds a child's member id.
+            InputError: a child found a wrong setting; its log line says which.
+            PeerUnavailable: a child could not be started.
         """
         if self.fault is not None:
             raise self.fault
 
     def drain(self) -> None:
         """Stop every child: SIGTERM, and SIGKILL for what does not go."""
-        self._is_draining = True
-        for child in self._children:
-            if child.process.poll() is None:
-                child.process.send_signal(signal.SIGTERM)
+        with self._turn:
+            self._is_draining = True
+        running = [child.process for child in self._children if child.process is not None]
+        for process in running:
+            process.send_signal(signal.SIGTERM)
         deadline_s = time.monotonic() + DRAIN_S
-        for child in self._children:
+        for process in running:
             try:
-                child.process.wait(max(deadline_s - time.monotonic(), 0.1))
+                process.wait(max(deadline_s - time.monotonic(), 0.1))
             except subprocess.TimeoutExpired:
-                _log.error("a worker did not drain and was killed", extra={"group": child.group})
-                child.process.kill()
-                child.process.wait()
+                _log.error("a worker did not drain and was killed", extra={"pid": process.pid})
+                process.kill()
+                process.wait()
+        for child in self._children:
             child.pid_file.unlink(missing_ok=True)
             child.pid_file.with_suffix(".port").unlink(missing_ok=True)
-        self._is_drained = True
+            processes.release_number(self._run_dir, child.group, child.number)
+        self._children.clear()
+        self._is_drained.set()
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -105,42 +128,52 @@ class Supervisor:
     def __exit__(self, *_: object) -> None:
         self.drain()
 
-    def _spawn(self, group: str, number: int, pid_file: Path) -> subprocess.Popen[bytes]:
+    def _watch(self) -> None:
+        while not self._is_drained.wait(_POLL_S):
+            with self._turn:
+                if self._is_draining or self.fault is not None:
+                    continue
+                try:
+                    for child in self._children:
+                        self._tend(child)
+                except OSError as failure:
+                    self.fault = PeerUnavailable(f"a worker could not be started: {failure.strerror}")
+                self._turn.notify_all()
+
+    def _tend(self, child: Child) -> None:
+        now_s = time.monotonic()
+        if child.due_s is not None:
+            if now_s >= child.due_s:
+                self.restarts += child.process is not None
+                child.process = self._spawn(child)
+                child.due_s = None
+            return
+        assert child.process is not None  # nothing is due
+        code = child.process.poll()
+        if code is not None:
+            self._note_death(child, code, now_s)
+
+    def _note_death(self, child: Child, code: int, now_s: float) -> None:
+        _log.warning("a worker died", extra={"group": child.group, "number": child.number, "code": code})
+        if code == EXIT_FENCED:
+            self.fault = Fenced(f"another process runs as member {child.group}-{child.number}")
+        elif code == EXIT_INPUT:
+            self.fault = InputError(f"a worker of {child.group} refused its settings")
+        child.deaths_s = [*(d for d in child.deaths_s if now_s - d < _BACKOFF_WINDOW_S), now_s]
+        child.due_s = now_s + _backoff_s(len(child.deaths_s))
+
+    def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
+        arguments = (child.group, str(child.number), str(self._run_dir), str(os.getpid()))
         process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.worker", group, str(number), str(self._run_dir)],
+            [sys.executable, "-m", "pipeline.worker", *arguments],
             env=environment(self._settings),
             stdin=subprocess.DEVNULL,
             start_new_session=True,  # Ctrl-C reaches the supervisor, which drains in order
         )
-        waiting = pid_file.with_suffix(".tmp")
+        waiting = child.pid_file.with_suffix(".tmp")
         waiting.write_text(str(process.pid))
-        waiting.replace(pid_file)
+        waiting.replace(child.pid_file)
         return process
-
-    def _watch(self) -> None:
-        # A child's death signal is tied to the thread that started it, so this one outlives the drain.
-        while not self._is_drained:
-            for child in self._children:
-                self._tend(child)
-            time.sleep(_POLL_S)
-
-    def _tend(self, child: Child) -> None:
-        now_s = time.monotonic()
-        if child.due_s:
-            if now_s >= child.due_s and not self._is_draining:
-                child.due_s = 0.0
-                child.process = self._spawn(child.group, child.number, child.pid_file)
-                self.restarts += 1
-            return
-        code = child.process.poll()
-        if code is None or self._is_draining or self.fault is not None:
-            return
-        if code == EXIT_FENCED:
-            self.fault = Fenced(f"another process runs as member {child.group}-{child.number}")
-            return
-        child.deaths_s = [*(d for d in child.deaths_s if now_s - d < _BACKOFF_WINDOW_S), now_s]
-        child.due_s = now_s + _backoff_s(len(child.deaths_s)) + _POLL_S
-        _log.warning("a worker died", extra={"group": child.group, "number": child.number, "code": code})
 
 
 def _backoff_s(deaths: int) -> float:

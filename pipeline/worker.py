@@ -1,4 +1,4 @@
-"""One worker process: `python -m pipeline.worker GROUP NUMBER RUN_DIR`, started by the supervisor.
+"""One worker process: `python -m pipeline.worker GROUP NUMBER RUN_DIR PARENT`, started by the supervisor.
 
 Owns the process: signals, the parent's death, the log, the health page and exit codes. What it runs comes from
 `pipeline.app`.
@@ -9,31 +9,40 @@ import logging
 import os
 import signal
 import sys
+import traceback
 from pathlib import Path
+from typing import NoReturn
 
 import uvloop
 
 from pipeline import app, health, logs, processes, settings
-from pipeline.errors import Fenced, TrunklineError
-from pipeline.supervisor import EXIT_FENCED
+from pipeline.errors import Fenced, InputError, TrunklineError
+from pipeline.supervisor import EXIT_FENCED, EXIT_INPUT
 
 EXIT_FAULT = 1
 
 _log = logging.getLogger(__name__)
 
 
-def main() -> int:
-    """Run one worker until SIGTERM."""
-    processes.die_with_parent(os.getppid())
-    group, number, run_dir = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3])
+def main() -> NoReturn:
+    """Run one worker until SIGTERM, then end at once: no thread of a client library may hold the restart up."""
+    group, number, run_dir, parent = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
+    processes.die_with_parent(parent)
     logs.configure(process=f"{group}-{number}")
+    code = asyncio.Runner(loop_factory=uvloop.new_event_loop).run(_exit_code(group, number, run_dir))
+    logging.shutdown()
+    os._exit(code)
+
+
+async def _exit_code(group: str, number: int, run_dir: Path) -> int:
     try:
-        uvloop.run(_run(group, number, run_dir))
-    except Fenced as fault:
-        _log.error("stopped", extra={"reason": str(fault)})
-        return EXIT_FENCED
+        await _run(group, number, run_dir)
     except TrunklineError as fault:
         _log.error("stopped", extra={"reason": str(fault)})
+        return {Fenced: EXIT_FENCED, InputError: EXIT_INPUT}.get(type(fault), EXIT_FAULT)
+    except Exception as fault:  # noqa: BLE001 - ends the process; a library's text may quote a record, its place may not
+        frame = traceback.extract_tb(fault.__traceback__)[-1]
+        _log.critical("crashed", extra={"error": type(fault).__name__, "place": f"{frame.filename}:{frame.lineno}"})
         return EXIT_FAULT
     return 0
 
@@ -50,4 +59,4 @@ async def _run(group: str, number: int, run_dir: Path) -> None:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    main()

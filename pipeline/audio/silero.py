@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import Final
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]  # the package carries no types
+import onnxruntime
 from numpy.typing import NDArray
 
 from pipeline.audio.pcm import Samples

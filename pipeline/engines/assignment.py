@@ -20,15 +20,21 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from pipeline.engines.tables import read_whole
+from pipeline.engines import commits
+from pipeline.engines.tables import read_changelogs
 from pipeline.errors import EngineFault, Fenced, PeerUnavailable
 from pipeline.topology import Group
 
 POLL_S = 0.1
 BATCH = 500
+METADATA_S = 0.2  # asking for the group metadata costs a round trip to the client's own thread
 REQUEST_S = 10.0
+# A dead owner's open transaction keeps its offsets unstable until the broker aborts it: `transaction.timeout.ms` (10 s)
+# and the broker's look for such transactions (every 10 s by default).
+STABLE_S = 30.0
 STUCK_LOOP_S = 5.0  # heartbeats alone must not keep partitions
 STUCK_EXIT = 70  # EX_SOFTWARE
+ABANDON_S = 5.0
 
 _log = logging.getLogger(__name__)
 
@@ -72,12 +78,18 @@ class Assignment:
         self._owner = owner
         self._loop = asyncio.get_running_loop()
         self._is_stopping = threading.Event()
-        self._beat_s = time.monotonic()
-        self._metadata: Any = None
+        self._is_abandoned = False
+        self._begun: set[int] = set()  # partitions assigned while a batch was being read
+        self._asked_s = 0.0
+        self._beat_s = 0.0
+        # What a transaction needs to prove that this member still owns its partitions.
+        self.group_metadata: Any = None  # confluent-kafka's opaque ConsumerGroupMetadata
+        self.is_joined = False
         self.ended: asyncio.Future[None] = self._loop.create_future()
 
     def start(self) -> None:
         """Begin to consume."""
+        self.beat()
         threading.Thread(target=self._work, name="consumer", daemon=True).start()
         threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
@@ -86,14 +98,21 @@ class Assignment:
         self._beat_s = time.monotonic()
 
     async def stop(self) -> None:
-        """Give every partition up with a last checkpoint and leave the group."""
-        self._is_stopping.set()
-        await asyncio.wait({self.ended})
+        """Give every partition up with a last checkpoint and leave the group.
 
-    @property
-    def group_metadata(self) -> Any:  # confluent-kafka's opaque ConsumerGroupMetadata
-        """What a transaction needs to prove that this member still owns its partitions."""
-        return self._metadata
+        Raises:
+            PeerUnavailable: the last checkpoint could not be written.
+        """
+        self._is_stopping.set()
+        await self.ended
+
+    async def abandon(self) -> None:
+        """Leave without a checkpoint, because the states are in doubt."""
+        self._is_abandoned = True
+        self._is_stopping.set()
+        await asyncio.wait({self.ended}, timeout=ABANDON_S)
+        if self.ended.done():
+            self.ended.exception()  # the fault that brought us here, or one that follows from it
 
     def _work(self) -> None:
         outcome: Exception | None = None
@@ -102,7 +121,7 @@ class Assignment:
             self._consumer.subscribe([lead], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
             while not self._is_stopping.is_set():
                 self._poll()
-            self._on_loop(self._owner.end(list(self._owner.assigned), is_lost=False))
+            self._on_loop(self._owner.end(list(self._owner.assigned), is_lost=self._is_abandoned))
         except KafkaException as failure:
             outcome = _translate(failure.args[0])
         except Exception as failure:  # noqa: BLE001 - handed to the loop, which ends the worker with it
@@ -110,6 +129,7 @@ class Assignment:
         self._leave(outcome)
 
     def _leave(self, outcome: Exception | None) -> None:
+        self._is_abandoned = self._is_abandoned or outcome is not None
         try:
             self._consumer.close()
         except Exception as failure:  # noqa: BLE001 - handed to the loop unless an earlier fault explains it
@@ -124,13 +144,24 @@ class Assignment:
 
     def _poll(self) -> None:
         first = self._consumer.poll(POLL_S)
-        self._metadata = self._consumer.consumer_group_metadata()  # on this thread: it blocks while closing
+        if time.monotonic() - self._asked_s > METADATA_S:
+            self._ask_metadata()
         if first is None:
             return
-        messages = [first, *self._consumer.consume(BATCH - 1, 0)]
-        good = [message for message in messages if not self._is_error(message)]
+        self._begun.clear()
+        batch = self._consumer.consume(BATCH - 1, 0)
+        # A rebalance while the batch was read may have set the first record's partition back; it comes again then.
+        # The client itself drops such records from within a batch.
+        if first.partition() not in self._begun:
+            batch.insert(0, first)
+        good = [message for message in batch if not self._is_error(message)]
         if good:
             self._on_loop(self._owner.take(good))
+
+    def _ask_metadata(self) -> None:
+        """Ask on this thread: it blocks while the consumer closes."""
+        self.group_metadata = self._consumer.consumer_group_metadata()
+        self._asked_s = time.monotonic()
 
     def _is_error(self, message: Message) -> bool:
         error = message.error()
@@ -142,41 +173,51 @@ class Assignment:
         return True
 
     def _assign(self, consumer: Consumer, leads: list[TopicPartition]) -> None:
-        for partition in sorted(lead.partition for lead in leads):
-            position = self._take_over(partition)
+        self._ask_metadata()
+        self.is_joined = True
+        partitions = sorted(lead.partition for lead in leads)
+        if not partitions:
+            return
+        self._begun.update(partitions)
+        for partition, position in self._take_over(partitions).items():
             consumer.incremental_assign(
                 [TopicPartition(self._prefix + topic, partition, at) for topic, at in position.offsets.items()]
             )
             self._on_loop(self._owner.begin(partition, position))
 
-    def _take_over(self, partition: int) -> Position:
-        """Raise the epoch of one partition, then read its changelog."""
-        wanted = [TopicPartition(self._prefix + topic, partition) for topic in self._group.inputs]
-        committed = self._consumer.committed(wanted, timeout=REQUEST_S)
-        epoch = max((int(one.metadata or 0) for one in committed if one.offset >= 0), default=0) + 1
+    def _take_over(self, partitions: list[int]) -> dict[int, Position]:
+        """Raise the epoch of each partition, then read the changelogs."""
+        wanted = [TopicPartition(self._prefix + topic, n) for n in partitions for topic in self._group.inputs]
+        found = _sound(self._consumer.committed(wanted, timeout=STABLE_S))
+        inputs = len(self._group.inputs)
+        rows = [found[at : at + inputs] for at in range(0, len(found), inputs)]
+        taken = {n: self._position(committed) for n, committed in zip(partitions, rows, strict=True)}
+        raised = [
+            TopicPartition(self._prefix + topic, n, at, metadata=commits.metadata(position.epoch, name or ""))
+            for n, (position, name) in taken.items()
+            for topic, at in position.offsets.items()
+        ]
+        _sound(self._consumer.commit(offsets=raised, asynchronous=False) or [])
+        changelog = f"{self._prefix}changelog.{self._group.name}"
+        rows_of = read_changelogs(self._bootstrap, changelog, {n: name for n, (_, name) in taken.items()})
+        for n, (position, _) in taken.items():
+            position.rows.update(rows_of[n])
+        return {n: position for n, (position, _) in taken.items()}
+
+    def _position(self, committed: list[TopicPartition]) -> tuple[Position, str | None]:
+        """Return where a partition begins, and the name of its last checkpoint; None if it never had an owner."""
+        marks = [commits.parse(one.metadata) for one in committed if one.offset >= 0]
+        epoch, name = max(marks, default=(0, None))
         offsets, ends = {}, {}
         for topic, one in zip(self._group.inputs, committed, strict=True):
-            low, high = self._consumer.get_watermark_offsets(one, timeout=REQUEST_S)
+            low, ends[topic] = self._consumer.get_watermark_offsets(one, timeout=REQUEST_S)
             offsets[topic] = one.offset if one.offset >= 0 else low
-            ends[topic] = high
-        raised = [TopicPartition(self._prefix + t, partition, at, metadata=str(epoch)) for t, at in offsets.items()]
-        self._consumer.commit(offsets=raised, asynchronous=False)
-        return Position(epoch, offsets, ends, self._read_changelog(partition))
-
-    def _read_changelog(self, partition: int) -> dict[bytes, bytes]:
-        """Return the newest committed value of each row."""
-        rows: dict[bytes, bytes] = {}
-        changelog = TopicPartition(f"{self._prefix}changelog.{self._group.name}", partition)
-        for message in read_whole(self._bootstrap, [changelog]):
-            row, value = message.key() or b"", message.value()
-            if value is None:
-                rows.pop(row, None)
-            else:
-                rows[row] = value
-        return rows
+            if offsets[topic] < low:
+                raise EngineFault(_LOST)
+        return Position(epoch + 1, offsets, ends, {}), name
 
     def _revoke(self, consumer: Consumer, leads: list[TopicPartition]) -> None:
-        self._give_up(consumer, leads, is_lost=False)
+        self._give_up(consumer, leads, is_lost=self._is_abandoned)
 
     def _lose(self, consumer: Consumer, leads: list[TopicPartition]) -> None:
         self._give_up(consumer, leads, is_lost=True)
@@ -184,7 +225,7 @@ class Assignment:
     def _give_up(self, consumer: Consumer, leads: list[TopicPartition], *, is_lost: bool) -> None:
         partitions = [lead.partition for lead in leads]
         if not is_lost:
-            self._metadata = consumer.consumer_group_metadata()
+            self._ask_metadata()
         self._on_loop(self._owner.end(partitions, is_lost=is_lost))
         consumer.incremental_unassign(
             [TopicPartition(self._prefix + topic, n) for n in partitions for topic in self._group.inputs]
@@ -202,9 +243,20 @@ class Assignment:
                 os._exit(STUCK_EXIT)
 
 
+_LOST = "a committed position is outside its topic: records were lost to retention"
+
+
+def _sound(partitions: list[TopicPartition]) -> list[TopicPartition]:
+    """Return what the broker answered about each partition, if it did."""
+    for one in partitions:
+        if one.error is not None:
+            raise KafkaException(one.error)
+    return partitions
+
+
 def _translate(error: KafkaError) -> Exception:
     if error.code() == KafkaError.FENCED_INSTANCE_ID:
         return Fenced("another worker holds this member id")
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
-        return EngineFault("a committed position is outside its topic: records were lost to retention")
+        return EngineFault(_LOST)
     return PeerUnavailable(f"the consumer failed: {error.name()}")

@@ -4,6 +4,7 @@ The transactional id is the static member id, so a restarted worker aborts its o
 stale owner's commit is refused by the broker.
 """
 
+import time
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,15 +12,8 @@ from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from pipeline.errors import Fenced, PeerUnavailable
 
-_OPEN_S = 30.0
-_COMMIT_S = 20.0
-
-_FENCED = {
-    KafkaError._FENCED,
-    KafkaError.FENCED_INSTANCE_ID,
-    KafkaError.PRODUCER_FENCED,
-    KafkaError.INVALID_PRODUCER_EPOCH,
-}
+_CALL_S = 5.0  # one attempt; the same call goes on where the last one stopped
+_PATIENCE_S = 30.0  # a transaction whose end is not known after this is left to `open` of the next process
 
 
 class CommitRefused(PeerUnavailable):
@@ -39,33 +33,46 @@ class Committer:
         Raises:
             PeerUnavailable: the broker does not answer.
         """
-        self._call(self._producer.init_transactions, _OPEN_S)
+        try:
+            self._persist(self._producer.init_transactions)
+        except KafkaException as failure:
+            raise _translate(failure) from None
 
     def commit(
         self,
         changelog: str,
-        rows: Sequence[tuple[int, bytes, bytes]],
+        rows: Sequence[tuple[int, bytes, bytes | None]],
         offsets: list[TopicPartition],
-        group: Any,  # confluent-kafka's opaque ConsumerGroupMetadata
+        group: Any,  # noqa: ANN401 - confluent-kafka's opaque ConsumerGroupMetadata
     ) -> None:
-        """Write `(partition, row, value)` copies and the offsets, whose metadata carries the epoch.
+        """Write `(partition, row, value)` copies and the offsets, whose metadata carries epoch and name.
 
         Raises:
             CommitRefused: nothing was written; try again with newer copies.
-            Fenced: this worker has been replaced.
+            Fenced: another process runs under this member id.
+            PeerUnavailable: this producer is of no use any more, or the outcome stays unknown.
         """
         try:
-            self._call(self._producer.begin_transaction)
+            self._producer.begin_transaction()
             for partition, row, value in rows:
                 self._produce(changelog, partition, row, value)
-            self._call(self._producer.send_offsets_to_transaction, offsets, group, _COMMIT_S)
-            self._call(self._producer.commit_transaction, _COMMIT_S)
-        except PeerUnavailable as fault:
-            if not isinstance(fault, Fenced):
-                self._call(self._producer.abort_transaction, _COMMIT_S)
-            raise
+            self._persist(self._producer.send_offsets_to_transaction, offsets, group)
+            self._persist(self._producer.commit_transaction)
+        except KafkaException as failure:
+            self._give_up(failure)
 
-    def _produce(self, changelog: str, partition: int, row: bytes, value: bytes) -> None:
+    def _give_up(self, failure: KafkaException) -> None:
+        """Abort where that is possible; what remains open or undecided ends with this process."""
+        error = failure.args[0]
+        if error.code() == KafkaError.FENCED_INSTANCE_ID or error.fatal() or _is_passing(error):
+            raise _translate(failure) from None
+        try:
+            self._persist(self._producer.abort_transaction)
+        except KafkaException as second:
+            raise _translate(second) from None
+        raise CommitRefused(f"a checkpoint was refused: {error.name()}") from None
+
+    def _produce(self, changelog: str, partition: int, row: bytes, value: bytes | None) -> None:
         while True:
             try:
                 self._producer.produce(changelog, value, row, partition)
@@ -74,13 +81,37 @@ class Committer:
             else:
                 return
 
-    def _call(self, step: Callable[..., object], *arguments: object) -> None:
-        try:
-            step(*arguments)
-        except KafkaException as failure:
-            error = failure.args[0]
-            if error.code() in _FENCED:
-                raise Fenced("another worker holds this member id") from None
-            if error.fatal():
-                raise PeerUnavailable(f"the transactional producer failed: {error.name()}") from None
-            raise CommitRefused(f"a checkpoint was refused: {error.name()}") from None
+    def _persist(self, step: Callable[..., object], *arguments: object) -> None:
+        """Call again while the broker is away: librdkafka carries on with the same request."""
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while True:
+            try:
+                step(*arguments, _CALL_S)
+            except KafkaException as failure:
+                if not _is_passing(failure.args[0]) or time.monotonic() > deadline_s:
+                    raise
+            else:
+                return
+
+
+def metadata(epoch: int, name: str) -> str:
+    """Write what stands beside a committed offset: the task's epoch and the name of its last checkpoint."""
+    return f"{epoch} {name}"
+
+
+def parse(written: str | None) -> tuple[int, str]:
+    """Read what `metadata` wrote; (0, "") where nothing stands."""
+    epoch, _, name = (written or "0 ").partition(" ")
+    return int(epoch), name
+
+
+def _is_passing(error: KafkaError) -> bool:
+    return error.retriable() and not error.txn_requires_abort()
+
+
+def _translate(failure: KafkaException) -> PeerUnavailable:
+    error = failure.args[0]
+    if error.code() == KafkaError.FENCED_INSTANCE_ID:
+        return Fenced("another worker holds this member id")
+    # A fenced producer is no proof of another worker: the broker fences an owner whose transaction took too long, too.
+    return PeerUnavailable(f"the transactional producer failed: {error.name()}")

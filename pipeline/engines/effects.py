@@ -46,6 +46,7 @@ class Effects:
     questions: list[Question] = field(default_factory=list)
     withdrawn: list[tuple[str, bytes, str]] = field(default_factory=list)  # (stage, key, ask id) nobody waits for
     refusal: Exception | None = None  # the input belongs in the dead-letter topic
+    is_follower: bool = False  # it is refused for what came before it
 
 
 @dataclass(frozen=True, slots=True)

@@ -4,8 +4,11 @@ Owns the event loop's side of a worker: feeding tasks, writing their outputs, as
 a second. The consumer and everything that must run on its thread is in `assignment.py`; delivery of outputs in
 `outbox.py`; the logic of a partition in `task.py`. The guarantee it follows is modelled in `memory.py`.
 
-A fault that a task cannot outlive (failed delivery, fenced epoch, stuck loop) ends the process; the supervisor starts
-it again under the same static member id, and the takeover restores the last checkpoint.
+A step of a task and the hand-over of its outputs are one step of the loop: nothing comes between, so a checkpoint
+copies states and knows every output that they imply.
+
+A fault that a task cannot outlive (failed delivery, fenced epoch, stuck loop) ends the process without a checkpoint;
+the supervisor starts it again under the same static member id, and the takeover restores the last one.
 """
 
 import asyncio
@@ -14,18 +17,18 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from pipeline import metrics
 from pipeline.engines.assignment import Assignment, Position
-from pipeline.engines.commits import CommitRefused, Committer
-from pipeline.engines.outbox import Barrier, Outbox
+from pipeline.engines.commits import CommitRefused, Committer, metadata
+from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Question
+from pipeline.engines.outbox import Outbox
 from pipeline.engines.tables import Tables
-from pipeline.engines.task import Effects, Input, Output, Question, Task
-from pipeline.errors import RecordRefused
+from pipeline.engines.task import Task
+from pipeline.errors import EngineFault, RecordRefused
 from pipeline.machine import Failed
 from pipeline.topology import Group
 from topics import clients, codec, deadletters
@@ -36,6 +39,10 @@ Service = Callable[[Any], Awaitable[object]]  # each service has a request type 
 CHECKPOINT_S = 1.0
 BEAT_S = 0.25
 ANSWER_LIMIT_S = 60.0  # an answer later than this is a failure; three calls' longest decode stays below it
+SLICE_S = 0.02  # of the loop's time for records before answers, checkpoints and the health page get theirs
+DELIVERY_LIMIT_S = 60.0
+# So many contacts in a row whose record is refused are no longer bad records but a wrong schema or stage.
+REFUSED_LIMIT = 100
 CAUSE_HEADER = "cause-ms"  # broker time of the input that led to a record
 
 _log = logging.getLogger(__name__)
@@ -63,9 +70,13 @@ class _Owned:
     """One assigned partition."""
 
     task: Task
-    epoch: int
     ends: dict[str, int]
     taken_s: float
+
+    @property
+    def has_passed(self) -> bool:
+        """Whether the ends found at takeover are behind it."""
+        return all(self.task.positions[topic] >= end for topic, end in self.ends.items())
 
 
 class KafkaWorker:
@@ -79,19 +90,22 @@ class KafkaWorker:
         self._machines = {stage.name: stage.machine() for stage in group.stages}
         self._owned: dict[int, _Owned] = {}
         self._answers: dict[tuple[int, str, bytes, str], asyncio.Task[None]] = {}
+        self._refused_in_row = 0
         self._outbox = Outbox(clients.producer(config.bootstrap))
         self._committer = Committer(clients.transactional_producer(config.bootstrap, config.member))
         self._commit_thread = ThreadPoolExecutor(1, "commit")
         self._committing = asyncio.Lock()
-        self._failure: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        self._loop = asyncio.get_running_loop()
+        self._failure: asyncio.Future[None] = self._loop.create_future()
         self._assignment = Assignment(_consumer(config, group), config.bootstrap, config.prefix, group, self)
         tables = [config.prefix + table for table in group.tables]
-        self._tables = Tables(config.bootstrap, tables, self._load)
+        self._tables = Tables(config.bootstrap, tables, self._hand_over)
+        self._metrics = metrics.GroupMetrics(group.name)
 
     @property
     def is_ready(self) -> bool:
-        """Whether every assigned partition has caught up."""
-        return bool(self._owned) and all(owned.task.is_caught_up for owned in self._owned.values())
+        """Whether it has joined its group and every partition that it was given has caught up."""
+        return self._assignment.is_joined and all(owned.task.is_caught_up for owned in self._owned.values())
 
     @property
     def assigned(self) -> tuple[int, ...]:
@@ -104,23 +118,37 @@ class KafkaWorker:
         Raises:
             PeerUnavailable: the broker or a delivery failed for good.
             Fenced: another process holds this member id.
+            EngineFault: a promise of the engine is broken, or nearly every record is refused.
         """
-        await asyncio.to_thread(self._committer.open)
-        await asyncio.to_thread(self._tables.load)
-        self._assignment.start()
-        beating = asyncio.create_task(self._beat())
-        checkpoints = asyncio.create_task(self._checkpoints())
-        stopping = asyncio.create_task(stop.wait())
-        waited: set[asyncio.Future[Any]] = {checkpoints, stopping, self._assignment.ended, self._failure}
+        stopping: asyncio.Future[Any] = asyncio.create_task(stop.wait())
+        opening = asyncio.create_task(asyncio.to_thread(self._open))
+        beside: list[asyncio.Future[Any]] = [stopping]
         try:
-            done, _ = await asyncio.wait(waited, return_when=asyncio.FIRST_COMPLETED)
-            for ended in done - {stopping}:
+            await asyncio.wait({opening, stopping}, return_when=asyncio.FIRST_COMPLETED)
+            if opening.done():
+                opening.result()
+                beside += [asyncio.create_task(self._beat()), asyncio.create_task(self._checkpoints())]
+                await self._work({*beside, self._assignment.ended, self._failure})
+        finally:
+            for task in beside:
+                task.cancel()
+            self._close()
+
+    def _open(self) -> None:
+        self._committer.open()
+        self._tables.load()
+
+    async def _work(self, watched: set[asyncio.Future[Any]]) -> None:
+        """Consume until something in `watched` ends; give partitions up in order, or at once after a fault."""
+        self._assignment.start()
+        try:
+            done, _ = await asyncio.wait(watched, return_when=asyncio.FIRST_COMPLETED)
+            for ended in done:
                 ended.result()
             await self._assignment.stop()
-        finally:
-            await self._close()
-            for task in (beating, checkpoints, stopping):
-                task.cancel()
+        except BaseException:
+            await self._assignment.abandon()
+            raise
 
     # Called by `Assignment` on the loop.
 
@@ -129,9 +157,10 @@ class KafkaWorker:
         task = Task(self._group, self._machines, position.epoch, position.offsets)
         for row, value in position.rows.items():
             task.restore(row, value)
-        self._owned[partition] = _Owned(task, position.epoch, position.ends, time.monotonic())
-        metrics.PARTITIONS.labels(self._group.name).set(len(self._owned))
-        await self._carry_out(partition, task.resume())
+        owned = self._owned[partition] = _Owned(task, position.ends, time.monotonic())
+        self._metrics.partitions.set(len(self._owned))
+        self._carry_out(partition, owned, task.resume())
+        await self._outbox.room()
 
     async def end(self, partitions: list[int], *, is_lost: bool) -> None:
         """Give partitions up, with a last checkpoint unless they are already somebody else's."""
@@ -141,109 +170,133 @@ class KafkaWorker:
             self._owned.pop(partition, None)
             for place in [place for place in self._answers if place[0] == partition]:
                 self._answers.pop(place).cancel()
-        metrics.PARTITIONS.labels(self._group.name).set(len(self._owned))
+        self._metrics.partitions.set(len(self._owned))
 
     async def take(self, messages: list[Message]) -> None:
-        """Feed one batch, oldest first."""
+        """Feed one batch, oldest first, in slices of the loop's time."""
+        until_s = time.monotonic() + SLICE_S
         for message in messages:
-            await self._take(message)
+            self._take(message)
+            await self._outbox.room()
+            if time.monotonic() > until_s:
+                await asyncio.sleep(0)
+                until_s = time.monotonic() + SLICE_S
 
-    async def _take(self, message: Message) -> None:
+    def _take(self, message: Message) -> None:
         topic = (message.topic() or "").removeprefix(self._config.prefix)
-        partition, offset = message.partition() or 0, message.offset() or 0
+        partition, offset, key = message.partition() or 0, message.offset() or 0, message.key()
         owned = self._owned.get(partition)
         if owned is None or offset < owned.task.positions[topic]:
             return
-        metrics.RECORDS_IN.labels(self._group.name, topic).inc()
+        self._metrics.records_in(topic).inc()
         try:
             record = codec.decode(message.value() or b"")
+            if key is None:
+                raise RecordRefused("the record has no key")
         except RecordRefused as refusal:
             owned.task.skip(topic, offset)
-            await self._bury(topic, message, refusal)
-            return
-        given = Input(topic, offset, message.key() or b"", record, message.timestamp()[1])
-        effects = owned.task.feed(given)
-        if effects.refusal is not None:
-            await self._bury(topic, message, effects.refusal)
-        await self._carry_out(partition, effects)
+            effects = Effects(refusal=refusal)
+        else:
+            effects = owned.task.feed(Input(topic, offset, key, record, message.timestamp()[1]))
+        self._carry_out(partition, owned, effects)
+        if effects.refusal is None:
+            self._refused_in_row = 0
+        else:
+            self._bury(topic, message, effects)
+
+    def _hand_over(self, message: Message) -> None:
+        """Take one record of a global table to the loop: a machine is never in two threads."""
+        self._loop.call_soon_threadsafe(self._load, message)
 
     def _load(self, message: Message) -> None:
-        """Take one record of a global table; it is immutable, so any thread may add it."""
+        table = (message.topic() or "").removeprefix(self._config.prefix)
         try:
             record = codec.decode(message.value() or b"")
-        except RecordRefused:
-            _log.error("a record of a global table is undecodable", extra={"topic": message.topic()})
-            return
-        table = (message.topic() or "").removeprefix(self._config.prefix)
-        for stage in self._group.stages:
-            if table in stage.tables:
-                self._machines[stage.name].on_global(record)
+            for stage in self._group.stages:
+                if table in stage.tables:
+                    self._machines[stage.name].on_global(record)
+        except RecordRefused as refusal:
+            _log.error("a record of a global table was refused", extra={"topic": table, "reason": str(refusal)})
 
-    async def _carry_out(self, partition: int, effects: Effects) -> None:
+    def _carry_out(self, partition: int, owned: _Owned, effects: Effects) -> None:
         for output in effects.outputs:
-            await self._write(partition, output)
+            self._write(partition, output)
         for stage, key, ask_id in effects.withdrawn:
             answer = self._answers.pop((partition, stage, key, ask_id), None)
             if answer is not None:
                 answer.cancel()
         for question in effects.questions:
             place = (partition, question.stage, question.key, question.ask.ask_id)
-            self._answers[place] = asyncio.create_task(self._answer(partition, question))
-        metrics.QUESTIONS.labels(self._group.name).set(len(self._answers))
-        await self._release(partition)
+            self._answers[place] = asyncio.create_task(self._answer(partition, owned, question))
+            self._answers[place].add_done_callback(self._note_failure)
+        if effects.questions or effects.withdrawn:
+            self._metrics.questions.set(len(self._answers))
+        if not owned.task.is_caught_up and owned.has_passed:
+            self._release(partition, owned)
 
-    async def _release(self, partition: int) -> None:
+    def _release(self, partition: int, owned: _Owned) -> None:
         """Let collected outputs go once the partition has passed the ends found at takeover."""
-        owned = self._owned[partition]
-        if owned.task.is_caught_up:
-            return
-        if all(owned.task.positions[topic] >= end for topic, end in owned.ends.items()):
-            for output in owned.task.release():
-                await self._write(partition, output)
-            metrics.TAKEOVER.labels(self._group.name).observe(time.monotonic() - owned.taken_s)
+        for output in owned.task.release():
+            self._write(partition, output)
+        self._metrics.takeover.observe(time.monotonic() - owned.taken_s)
 
-    async def _write(self, partition: int, output: Output) -> None:
+    def _write(self, partition: int, output: Output) -> None:
         topic = self._config.prefix + output.topic
-        headers = [(CAUSE_HEADER, str(output.cause_ms).encode())]
-        await self._outbox.send(topic, partition, output.key, codec.encode(output.record), headers)
-        metrics.RECORDS_OUT.labels(self._group.name, output.topic).inc()
+        headers = [(CAUSE_HEADER, b"%d" % output.cause_ms)]
+        self._outbox.put(topic, partition, output.key, codec.encode(output.record), headers)
+        self._metrics.records_out(output.topic).inc()
         if output.cause_ms > 0:
-            seconds = max(time.time() - output.cause_ms / 1_000, 0.0)
-            metrics.LATENCY.labels(self._group.name, output.topic).observe(seconds)
+            self._metrics.latency(output.topic).observe(max(time.time() - output.cause_ms / 1_000, 0.0))
 
-    async def _bury(self, topic: str, message: Message, refusal: Exception) -> None:
-        """Write a refused record to its dead-letter topic, as it came."""
+    def _bury(self, topic: str, message: Message, effects: Effects) -> None:
+        """Write a refused record to its dead-letter topic, as it came.
+
+        Raises:
+            EngineFault: too many in a row, of contacts that were not shut before.
+        """
+        assert effects.refusal is not None  # that is why it is called
         partition, offset = message.partition() or 0, message.offset() or 0
-        headers = deadletters.headers(topic, partition, offset, self._group.name, refusal)
-        dead = self._config.prefix + deadletters.name(topic)
-        await self._outbox.send(dead, partition, message.key() or b"", message.value(), list(headers))
-        metrics.RECORDS_DEAD.labels(self._group.name, topic).inc()
+        headers = deadletters.headers(topic, partition, offset, self._group.name, effects.refusal)
+        self._outbox.put(
+            self._config.prefix + deadletters.name(topic), partition, message.key() or b"", message.value(), headers
+        )
+        self._metrics.records_dead(topic).inc()
         _log.error("a record was dead-lettered", extra={"topic": topic, "partition": partition, "offset": offset})
+        self._refused_in_row += not effects.is_follower
+        if self._refused_in_row >= REFUSED_LIMIT:
+            raise EngineFault(f"{REFUSED_LIMIT} records in a row were refused")
 
-    async def _answer(self, partition: int, question: Question) -> None:
+    async def _answer(self, partition: int, owned: _Owned, question: Question) -> None:
         """Ask the service and feed its answer, unless the partition has changed hands since."""
-        task = self._owned[partition].task
+        answer = await self._ask(question)
+        if self._owned.get(partition) is not owned:
+            return
+        self._answers.pop((partition, question.stage, question.key, question.ask.ask_id), None)
+        effects = owned.task.reply(question.stage, question.key, question.ask, answer)
+        self._carry_out(partition, owned, effects)
+        self._metrics.questions.set(len(self._answers))
+        await self._outbox.room()
+
+    async def _ask(self, question: Question) -> object:
         try:
             async with asyncio.timeout(ANSWER_LIMIT_S):
-                answer = await self._services[question.ask.service](question.request)
+                return await self._services[question.ask.service](question.request)
         except TimeoutError:
-            answer = Failed("no answer in time")
+            return Failed("no answer in time")
         except Exception as error:  # noqa: BLE001 - a failure is a reply too; the machine decides what follows
             _log.error("a service failed", extra={"service": question.ask.service, "error": type(error).__name__})
-            answer = Failed("the service raised")
-        try:
-            owned = self._owned.get(partition)
-            if owned is not None and owned.task is task:
-                self._answers.pop((partition, question.stage, question.key, question.ask.ask_id), None)
-                await self._carry_out(partition, task.reply(question.stage, question.key, question.ask, answer))
-        except Exception as error:  # noqa: BLE001 - ends the worker: nobody awaits this task
-            if not self._failure.done():
-                self._failure.set_exception(error)
+            return Failed("the service raised")
+
+    def _note_failure(self, answer: asyncio.Task[None]) -> None:
+        """End the worker with what an answer's task raised: nobody awaits it."""
+        if not answer.cancelled() and (error := answer.exception()) and not self._failure.done():
+            self._failure.set_exception(error)
 
     async def _beat(self) -> None:
-        """Show that the loop goes round."""
+        """Show that the loop goes round, and see to what a full queue has left."""
         while True:
             self._assignment.beat()
+            self._outbox.push()
             await asyncio.sleep(BEAT_S)
 
     async def _checkpoints(self) -> None:
@@ -254,43 +307,48 @@ class KafkaWorker:
     async def _checkpoint(self) -> None:
         """Copy in one step, then commit on the commit thread while the flow goes on."""
         async with self._committing:
-            owned = {n: owned for n, owned in self._owned.items() if owned.task.is_caught_up}
-            copies = {n: one.task.checkpoint() for n, one in owned.items() if one.task.has_moved}
-            if not copies:
+            tasks = {n: one.task for n, one in self._owned.items() if one.task.is_caught_up and one.task.has_moved}
+            if not tasks:
                 return
             started_s = time.monotonic()
-            work = partial(
-                self._commit,
-                self._outbox.barrier(),
-                [(n, row, value) for n, copy in copies.items() for row, value in copy.rows],
-                [
-                    TopicPartition(self._config.prefix + topic, n, offset, metadata=str(owned[n].epoch))
-                    for n, copy in copies.items()
-                    for topic, offset in copy.offsets.items()
-                ],
-            )
+            copies = {n: task.checkpoint() for n, task in tasks.items()}
+            work = self._transaction(tasks, copies)
             try:
-                await asyncio.get_running_loop().run_in_executor(self._commit_thread, work)
+                await self._loop.run_in_executor(self._commit_thread, work)
             except CommitRefused as refusal:
                 for n, copy in copies.items():
-                    owned[n].task.keep(copy)
-                metrics.CHECKPOINTS_REFUSED.labels(self._group.name).inc()
+                    tasks[n].keep(copy)
+                self._metrics.checkpoints_refused.inc()
                 _log.warning("a checkpoint was refused and will be tried again", extra={"reason": str(refusal)})
-                return
-            metrics.CHECKPOINT.labels(self._group.name).observe(time.monotonic() - started_s)
+            else:
+                self._metrics.checkpoint.observe(time.monotonic() - started_s)
 
-    def _commit(self, barrier: Barrier, rows: list[tuple[int, bytes, bytes]], offsets: list[TopicPartition]) -> None:
-        """On the commit thread: wait for the outputs of the copied states, then write states and offsets."""
-        self._outbox.wait(barrier, ANSWER_LIMIT_S)
-        changelog = f"{self._config.prefix}changelog.{self._group.name}"
-        self._committer.commit(changelog, rows, offsets, self._assignment.group_metadata)
+    def _transaction(self, tasks: dict[int, Task], copies: dict[int, Checkpoint]) -> Callable[[], None]:
+        """Gather all that the commit needs in the step of the copies; the group metadata, too, is as old as they are.
 
-    async def _close(self) -> None:
+        Later metadata could vouch for copies of a partition that has changed hands since.
+        """
+        barrier, group = self._outbox.barrier(), self._assignment.group_metadata
+        rows = [(n, row, value) for n, copy in copies.items() for row, value in copy.rows]
+        offsets = [
+            TopicPartition(self._config.prefix + topic, n, offset, metadata=metadata(tasks[n].epoch, copy.name))
+            for n, copy in copies.items()
+            for topic, offset in copy.offsets.items()
+        ]
+
+        def commit() -> None:
+            self._outbox.wait(barrier, DELIVERY_LIMIT_S)
+            self._committer.commit(f"{self._config.prefix}changelog.{self._group.name}", rows, offsets, group)
+
+        return commit
+
+    def _close(self) -> None:
+        """Stop what runs beside; a commit that hangs ends with the process."""
         self._tables.stop()
         for answer in self._answers.values():
             answer.cancel()
-        await asyncio.to_thread(self._outbox.close, 10.0)
-        self._commit_thread.shutdown(wait=True)
+        self._commit_thread.shutdown(wait=False)
+        self._outbox.close(0.0)
 
 
 def _consumer(config: WorkerConfig, group: Group) -> Consumer:

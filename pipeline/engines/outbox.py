@@ -1,35 +1,46 @@
 """The worker's outputs on their way to the broker.
 
-Owns the idempotent producer, back-pressure when its queue is full, and the answer to "has everything that was sent up
-to here been delivered?", which a checkpoint waits for.
+Owns the idempotent producer, what waits while its queue is full, and the answer to "has everything that was put here
+up to now been delivered?", which a checkpoint waits for. `put` never waits: all outputs of a step count before the
+loop does anything else, so a copy of the states never lacks an output that they imply, and nothing overtakes.
 """
 
 import asyncio
 import threading
 import time
-from functools import partial
+from collections import deque
+from collections.abc import Sequence
 
-from confluent_kafka import KafkaError, Message, Producer
+from confluent_kafka import KafkaError, KafkaException, Message, Producer
 
 from pipeline.errors import PeerUnavailable
 
-Headers = list[tuple[str, str | bytes | None]]
+Headers = Sequence[tuple[str, bytes]]
 
 _FULL_QUEUE_WAIT_S = 0.005
 _POLL_S = 0.05
+_WAIT_STEP_S = 0.001
 
 
 class Batch:
-    """Records sent between two barriers; `sent` is counted by the loop's thread, `done` by the poll thread."""
+    """Records put between two barriers; `sent` is counted by the loop's thread, `done` by the poll thread."""
 
-    __slots__ = ("done", "sent")
+    __slots__ = ("_faults", "done", "sent")
 
-    def __init__(self) -> None:
+    def __init__(self, faults: list[str]) -> None:
         self.sent = 0
         self.done = 0
+        self._faults = faults
+
+    def delivered(self, error: KafkaError | None, _: Message) -> None:
+        """Take a delivery report."""
+        if error is not None:
+            self._faults.append(error.name())
+        self.done += 1
 
 
 Barrier = list[Batch]
+_Record = tuple[str, int, bytes, bytes | None, Headers, Batch]
 
 
 class Outbox:
@@ -38,40 +49,53 @@ class Outbox:
     def __init__(self, producer: Producer) -> None:
         """Serve the producer's delivery reports on a thread of its own."""
         self._producer = producer
-        self._batch = Batch()
+        self._faults: list[str] = []
+        self._batch = Batch(self._faults)
         self._open: Barrier = []
-        self._fault: str | None = None
+        self._waiting: deque[_Record] = deque()
         self._is_closed = False
         self._thread = threading.Thread(target=self._serve, name="outbox", daemon=True)
         self._thread.start()
 
-    async def send(
-        self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers | None = None
-    ) -> None:
-        """Hand one record to the producer; waits while its queue is full.
+    def put(self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers = ()) -> None:
+        """Take one record; call `room` before the next step.
 
         Raises:
-            PeerUnavailable: an earlier record could not be delivered.
+            PeerUnavailable: an earlier record could not be delivered, or this one never can.
         """
-        while True:
-            self._check()
-            batch = self._batch
-            try:
-                self._producer.produce(
-                    topic, value, key, partition, on_delivery=partial(self._delivered, batch), headers=headers
-                )
-            except BufferError:
+        self._check()
+        self._batch.sent += 1
+        record = (topic, partition, key, value, headers, self._batch)
+        if self._waiting or not self._produce(record):
+            self._waiting.append(record)
+
+    async def room(self) -> None:
+        """Wait until the producer has taken everything.
+
+        Raises:
+            PeerUnavailable: a record could not be delivered.
+        """
+        while self._waiting:
+            self.push()
+            if self._waiting:
                 await asyncio.sleep(_FULL_QUEUE_WAIT_S)
-            else:
-                batch.sent += 1
-                return
+
+    def push(self) -> None:
+        """Hand what waits to the producer, as far as its queue has room.
+
+        Raises:
+            PeerUnavailable: a record could not be delivered.
+        """
+        self._check()
+        while self._waiting and self._produce(self._waiting[0]):
+            self._waiting.popleft()
 
     def barrier(self) -> Barrier:
         """Close the current batch and return all that must be delivered before a checkpoint may commit."""
         self._open = [batch for batch in self._open if batch.done < batch.sent]
         if self._batch.sent:
             self._open.append(self._batch)
-            self._batch = Batch()
+            self._batch = Batch(self._faults)
         return list(self._open)
 
     def wait(self, barrier: Barrier, timeout_s: float) -> None:
@@ -80,29 +104,34 @@ class Outbox:
         Raises:
             PeerUnavailable: a record failed, or the time is over.
         """
-        deadline = time.monotonic() + timeout_s
+        deadline_s = time.monotonic() + timeout_s
         while any(batch.done < batch.sent for batch in barrier):
             self._check()
-            if time.monotonic() > deadline:
+            if time.monotonic() > deadline_s:
                 raise PeerUnavailable("outputs were not delivered in time")
-            time.sleep(0.001)
+            time.sleep(_WAIT_STEP_S)
         self._check()
 
     def close(self, timeout_s: float) -> None:
-        """Deliver what is left and stop."""
-        self._producer.flush(timeout_s)
+        """Stop, after what is left has been delivered or the time is over."""
         self._is_closed = True
         self._thread.join()
+        self._producer.flush(timeout_s)
+
+    def _produce(self, record: _Record) -> bool:
+        topic, partition, key, value, headers, batch = record
+        try:
+            self._producer.produce(topic, value, key, partition, on_delivery=batch.delivered, headers=list(headers))
+        except BufferError:
+            return False
+        except KafkaException as failure:
+            raise PeerUnavailable(f"a record could not be sent: {failure.args[0].name()}") from None
+        return True
 
     def _serve(self) -> None:
         while not self._is_closed:
             self._producer.poll(_POLL_S)
 
-    def _delivered(self, batch: Batch, error: KafkaError | None, _: Message) -> None:
-        batch.done += 1
-        if error is not None:
-            self._fault = error.name()
-
     def _check(self) -> None:
-        if self._fault is not None:
-            raise PeerUnavailable(f"a record could not be delivered: {self._fault}")
+        if self._faults:
+            raise PeerUnavailable(f"a record could not be delivered: {self._faults[0]}")

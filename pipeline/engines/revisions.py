@@ -38,7 +38,7 @@ def _stamper(kind: type[Record]) -> Callable[[Record, int], Record] | None:
     create = object.__new__
 
     def stamped(record: Record, rev: int) -> Record:
-        made: Record = create(kind)  # type: ignore[arg-type]  # as above
+        made: Record = create(kind)
         for put, value in zip(setters, read(record), strict=True):
             put(made, value)
         put_rev(made, rev)

@@ -1,15 +1,59 @@
 """Reading topics whole: changelogs at a takeover, global tables before the first record and ever after."""
 
+import logging
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from pipeline.errors import PeerUnavailable
+from pipeline.engines.task import NAME_ROW
+from pipeline.errors import EngineFault, PeerUnavailable
 from topics import clients
+
+_log = logging.getLogger(__name__)
 
 _WAIT_S = 1.0
 _SILENCE_LIMIT_S = 30.0
+# The broker marks offsets and changelog of one transaction as committed one after the other, milliseconds apart.
+_MATCH_LIMIT_S = 20.0
+_MATCH_STEP_S = 0.02
+
+Rows = dict[bytes, bytes]
+
+
+def read_changelogs(bootstrap: str, changelog: str, names: dict[int, str | None]) -> dict[int, Rows]:
+    """Return the newest committed value of each row of some partitions.
+
+    Args:
+        bootstrap: the broker's address.
+        changelog: the topic.
+        names: by partition, the name of the checkpoint that the committed offsets belong to; None takes any.
+
+    Raises:
+        EngineFault: the rows are of another checkpoint than the offsets, and stay so.
+        PeerUnavailable: the broker stopped answering.
+    """
+    deadline_s = time.monotonic() + _MATCH_LIMIT_S
+    while True:
+        found = _newest(bootstrap, changelog, list(names))
+        wrong = [n for n, name in names.items() if name not in (None, found[n].get(NAME_ROW, b"").decode())]
+        if not wrong:
+            return found
+        if time.monotonic() > deadline_s:
+            raise EngineFault(f"offsets and changelog of partition {wrong[0]} are of two checkpoints")
+        time.sleep(_MATCH_STEP_S)
+
+
+def _newest(bootstrap: str, changelog: str, partitions: list[int]) -> dict[int, Rows]:
+    found: dict[int, Rows] = {n: {} for n in partitions}
+    for message in read_whole(bootstrap, [TopicPartition(changelog, n) for n in partitions]):
+        rows, row, value = found[message.partition() or 0], message.key() or b"", message.value()
+        if value is None:
+            rows.pop(row, None)
+        else:
+            rows[row] = value
+    return found
 
 
 def read_whole(bootstrap: str, partitions: list[TopicPartition]) -> Iterator[Message]:
@@ -51,7 +95,7 @@ class Tables:
     """Follows global tables on a thread of its own, so that what is published later reaches live workers."""
 
     def __init__(self, bootstrap: str, topics: list[str], take: Callable[[Message], None]) -> None:
-        """Prepare; `take` is called on this thread of `load`, later on the follower's."""
+        """Prepare; `take` is called on the thread of `load`, later on the follower's."""
         self._bootstrap = bootstrap
         self._topics = topics
         self._take = take
@@ -88,6 +132,11 @@ class Tables:
     def _follow(self, consumer: Consumer) -> None:
         while not self._is_stopping.is_set():
             message = consumer.poll(_WAIT_S)
-            if message is not None and message.error() is None:
+            if message is None:
+                continue
+            error = message.error()
+            if error is None:
                 self._take(message)
+            elif error.code() != KafkaError._PARTITION_EOF:
+                _log.warning("a global table could not be read", extra={"error": error.name()})
         consumer.close()

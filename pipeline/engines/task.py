@@ -116,7 +116,7 @@ class Task:
             self._contacts.pass_time(given.cause_ms)
         shut = self._contacts.shut.get(given.key)
         if shut is not None:
-            return Effects(refusal=RecordRefused(shut[0]))
+            return Effects(refusal=RecordRefused(shut[0]), is_follower=True)
         contact = self._contacts.touch(given.key)
         if self._replayers and isinstance(given.record, AudioFrame):
             self._contacts.keep_audio(given.key, contact, given.offset, _end_ms(given.record))

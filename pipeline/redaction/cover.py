@@ -42,7 +42,11 @@ class Heard:
     @property
     def start_ms(self) -> int:
         """When the first word starts, or the segment where it has none."""
-        return min(self.starts[0], self.first_sample // SAMPLES_PER_MS) if self.starts else self.first_sample // SAMPLES_PER_MS
+        return (
+            min(self.starts[0], self.first_sample // SAMPLES_PER_MS)
+            if self.starts
+            else self.first_sample // SAMPLES_PER_MS
+        )
 
     @property
     def end_ms(self) -> int:
@@ -78,7 +82,12 @@ def tokens(turn: Heard) -> tuple[Word, ...]:
 def text_spans(turn: Heard, lines: dict[Track, "Line"]) -> tuple[TextSpan, ...]:
     """List the masked runs of a turn; the other track is named where it says something secret meanwhile."""
     return tuple(
-        TextSpan(turn.starts[first], turn.ends[last], kind, _tracks(turn, turn.starts[first], turn.ends[last], lines))
+        TextSpan(
+            turn.starts[first],
+            turn.ends[last],
+            kind,
+            _tracks(turn, turn.starts[first], turn.ends[last], lines),
+        )
         for first, last, kind in groups(turn.masks)
         if kind
     )

@@ -138,7 +138,9 @@ _DIGIT_TYPES: Final = TYPES - {"NAME", "EMAIL", "ADDRESS", "DOB"}
 _STRONGER_THAN_NAME: Final = TYPES - {"NAME", "PII"}
 
 
-def _fill(row: list[str], first: int, last: int, kind: str, stronger: Set[str] = frozenset(("CREDITCARD",))) -> None:
+def _fill(
+    row: list[str], first: int, last: int, kind: str, stronger: Set[str] = frozenset(("CREDITCARD",))
+) -> None:
     for at in range(first, last + 1):
         if row[at] not in stronger:
             row[at] = kind
@@ -165,7 +167,9 @@ def _mask_misheard(masks: Masks, readings: Sequence[Reading]) -> None:
 
 def _mask_beside(row: list[str], reading: Reading, at: int) -> None:
     before, after = _neighbour(reading, at, -1), _neighbour(reading, at, 1)
-    kind = next((row[near] for near in (before, after) if near is not None and 0 <= near < len(row) and row[near]), "")
+    kind = next(
+        (row[near] for near in (before, after) if near is not None and 0 <= near < len(row) and row[near]), ""
+    )
     if kind in _DIGIT_TYPES and before is not None and after is not None:
         for near in range(max(before, 0), min(after, len(row) - 1) + 1):
             row[near] = row[near] or kind

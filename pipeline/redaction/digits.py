@@ -98,9 +98,10 @@ def _continues(readings: Sequence[Reading], run: Run, turn: int, piece: Piece) -
         return False
     between = readings[run.last_turn + 1 : turn]
     gap_ms = readings[turn].starts[piece.words[0]] - run.end_ms
-    if _has_question(between) or (gap_ms > SEALED_MS and _is_sealed(readings, run)):
+    talk = sum(r.content for r in between)
+    if _has_question(between) or ((gap_ms > SEALED_MS or talk) and _is_sealed(readings, run)):
         return False
-    return sum(r.content for r in between) <= MAX_TALK or len(run.places) > 2 or len(piece.words) > 1
+    return talk <= MAX_TALK or len(run.places) > 2 or len(piece.words) > 1
 
 
 def _has_question(between: Sequence[Reading]) -> bool:

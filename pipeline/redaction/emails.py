@@ -26,7 +26,9 @@ MAX_LOCAL_WORDS: Final = 40
 MAX_DOMAIN_WORDS: Final = 12
 Mark = tuple[int, int]  # turn, word
 
-_SPELLING: Final = frozenset(("as", "in", "like", "uh", "um", "and", "then", "the", "letter", "number", "capital", "all", "lowercase"))
+_SPELLING: Final = frozenset(
+    ("as", "in", "like", "uh", "um", "and", "then", "the", "letter", "number", "capital", "all", "lowercase")
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -92,7 +94,8 @@ def _in_stretch(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[M
     while at < len(tokens):
         norm = tokens[at].norm
         if "@" in norm:
-            first, last = _local_start(tokens, at), _domain_end(tokens, at)
+            is_whole = not norm.startswith("@")
+            first, last = at if is_whole else _local_start(tokens, at), _domain_end(tokens, at)
         elif norm == "at" and (end := _domain_end(tokens, at)) > at and _is_mail_at(tokens, at):
             first, last = _local_start(tokens, at), end
         else:
@@ -109,7 +112,9 @@ def _is_mail_at(tokens: list[_Token], at: int) -> bool:
     if at == 0 or tokens[at].is_asked:
         return True
     before = tokens[at - 1].norm
-    return before not in WEB_BEFORE_AT and (before not in ORDINARY or tokens[at - 1].has_atoms or len(before) == 1)
+    return before not in WEB_BEFORE_AT and (
+        before not in ORDINARY or tokens[at - 1].has_atoms or len(before) == 1
+    )
 
 
 def _domain_end(tokens: list[_Token], at: int) -> int:
@@ -119,11 +124,21 @@ def _domain_end(tokens: list[_Token], at: int) -> int:
         end = at
     for place in range(at + 1, min(at + 1 + MAX_DOMAIN_WORDS, len(tokens))):
         norm = tokens[place].norm
-        if norm in ("dot", "point", "period") and place + 1 < len(tokens) and tokens[place + 1].norm in TOP_DOMAINS:
+        if (
+            norm in ("dot", "point", "period")
+            and place + 1 < len(tokens)
+            and tokens[place + 1].norm in TOP_DOMAINS
+        ):
             end = place + 1
         elif _has_top(norm) or norm in MAIL_PROVIDERS and end == at and place <= at + 2:
             end = place
-        elif end > at and norm not in ("dot", "point") or norm in LEAD_INS and norm not in ("e", "a", "i", "o") and place > at + 1:
+        elif (
+            end > at
+            and norm not in ("dot", "point")
+            or norm in LEAD_INS
+            and norm not in ("e", "a", "i", "o")
+            and place > at + 1
+        ):
             break
     return end
 
@@ -174,13 +189,19 @@ def _answered(readings: Sequence[Reading], tokens: list[_Token], asked: list[int
         if token.norm in ("dot", "underscore") or "@" in token.norm or _has_top(token.norm):
             yield token.turn, token.word
             yield from ((near.turn, near.word) for near in _beside(tokens, place))
-        elif _is_letter_run(tokens, place) or (token.is_plain and not (token.norm in ORDINARY or token.norm in LEAD_INS)):
+        elif _is_letter_run(tokens, place) or (
+            token.is_plain and not (token.norm in ORDINARY or token.norm in LEAD_INS)
+        ):
             yield token.turn, token.word
 
 
 def _beside(tokens: list[_Token], place: int) -> Iterator[_Token]:
     for near in (place - 1, place + 1):
-        if 0 <= near < len(tokens) and tokens[near].is_asked and not (near < place and _is_lead(tokens[near])):
+        if (
+            0 <= near < len(tokens)
+            and tokens[near].is_asked
+            and not (near < place and _is_lead(tokens[near]))
+        ):
             yield tokens[near]
 
 
@@ -188,7 +209,9 @@ def _is_letter_run(tokens: list[_Token], place: int) -> bool:
     """Say whether a single letter stands beside another."""
 
     def is_letter(at: int) -> bool:
-        return 0 <= at < len(tokens) and (len(tokens[at].norm) == 1 and tokens[at].norm.isalpha() or tokens[at].norm in NATO)
+        return 0 <= at < len(tokens) and (
+            len(tokens[at].norm) == 1 and tokens[at].norm.isalpha() or tokens[at].norm in NATO
+        )
 
     return is_letter(place) and (is_letter(place - 1) or is_letter(place + 1))
 
@@ -198,7 +221,9 @@ def _dangling(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[Mar
     if not tokens:
         return
     last = len(tokens) - 1
-    start = next((at for at in range(last, max(last - 6, -1), -1) if tokens[at].norm in ("dot", "underscore")), None)
+    start = next(
+        (at for at in range(last, max(last - 6, -1), -1) if tokens[at].norm in ("dot", "underscore")), None
+    )
     if start is not None and not any(tokens[at].norm in TOP_DOMAINS for at in range(start, last + 1)):
         first = _local_start(tokens, start)
         yield from ((token.turn, token.word) for token in tokens[first:])

@@ -22,7 +22,9 @@ MAX_AMOUNT_DIGITS: Final = 7
 MAX_BEFORE: Final = 4  # words back to "pay" or "at"
 YEARS: Final = (1900, 2099)
 _AFTER_MEASURE: Final = frozenset("of in off for ago later more or from at today left per".split())
-_TIME_UNITS: Final = frozenset("month year week day hour minute person line each device night piece tax".split())
+_TIME_UNITS: Final = frozenset(
+    "month year week day hour minute person line each device night piece tax".split()
+)
 
 
 def words_before(run: Run, readings: Sequence[Reading]) -> list[str]:
@@ -48,7 +50,9 @@ def is_measured(run: Run, readings: Sequence[Reading]) -> bool:
     after = words_after(run, readings)
     if not after or run.certain > MAX_AMOUNT_DIGITS:
         return False
-    return after[0] in UNITS_OF_MEASURE or (after[0] in PER_WORDS and after[1:] != [] and after[1] in _TIME_UNITS)
+    return after[0] in UNITS_OF_MEASURE or (
+        after[0] in PER_WORDS and after[1:] != [] and after[1] in _TIME_UNITS
+    )
 
 
 def is_pronoun(run: Run, readings: Sequence[Reading]) -> bool:
@@ -57,11 +61,14 @@ def is_pronoun(run: Run, readings: Sequence[Reading]) -> bool:
     return len(run.text) == 1 and bool(before) and before[0] in PRONOUN_BEFORE_ONE
 
 
+def is_saying(run: Run) -> bool:
+    """Say whether the digits are a saying such as 24/7; "four one one" after "visa" is none, so labels go first."""
+    return run.text in IDIOMS
+
+
 def is_everyday(run: Run, readings: Sequence[Reading]) -> bool:
-    """Say whether the number reads as an amount, a year, a time, a date, a quantity or a saying."""
+    """Say whether the number reads as an amount, a year, a time, a date or a quantity."""
     before = words_before(run, readings)
-    if run.text in IDIOMS and all(atom.kind != "numeral" or len(atom.value) > 1 for atom in run.atoms):
-        return True
     if not before and not _is_quantity(run):
         return _is_year(run)
     return (
@@ -75,7 +82,11 @@ def is_everyday(run: Run, readings: Sequence[Reading]) -> bool:
 
 def _is_year(run: Run) -> bool:
     kinds = {atom.kind for atom in run.atoms}
-    spoken = len(run.atoms) <= 4 and kinds <= {"teen", "tens", "unit", "scale", "hundred"} and bool(kinds - {"unit"})
+    spoken = (
+        len(run.atoms) <= 4
+        and kinds <= {"teen", "tens", "unit", "scale", "hundred"}
+        and bool(kinds - {"unit"})
+    )
     written = len(run.atoms) == 1 and kinds == {"numeral"}
     return len(run.text) == 4 and (spoken or written) and YEARS[0] <= int(run.text) <= YEARS[1]
 
@@ -98,8 +109,10 @@ def _is_dated(run: Run, readings: Sequence[Reading], before: list[str]) -> bool:
 def _is_quantity(run: Run) -> bool:
     """Two hundred and fifty, fifteen hundred, two thousand: nothing but one such number."""
     scales = sum(1 for atom in run.atoms if atom.kind in ("hundred", "scale"))
-    digits_after = len(run.atoms) - 1 - max(
-        (at for at, atom in enumerate(run.atoms) if atom.kind in ("hundred", "scale")), default=0
+    digits_after = (
+        len(run.atoms)
+        - 1
+        - max((at for at, atom in enumerate(run.atoms) if atom.kind in ("hundred", "scale")), default=0)
     )
     return 1 <= scales <= 2 and len(run.atoms) <= 6 and digits_after <= 2
 

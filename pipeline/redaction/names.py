@@ -21,7 +21,22 @@ ANSWER_MS: Final = 12_000  # from the question to the begin of the answer
 Mark = tuple[int, int, int]  # turn, first word, last word
 
 _SOCIAL: Final = frozenset(("i'm", "am", "you", "thanks", "hello", "hi", "it's"))
-_NO_NAME_ENDINGS: Final = ("able", "ible", "ing", "ed", "ous", "ful", "less", "ly", "ive", "ane", "tion", "ment", "ness", "est")
+_NO_NAME_ENDINGS: Final = (
+    "able",
+    "ible",
+    "ing",
+    "ed",
+    "ous",
+    "ful",
+    "less",
+    "ly",
+    "ive",
+    "ane",
+    "tion",
+    "ment",
+    "ness",
+    "est",
+)
 _OPEN_ENDS: Final = frozenset(("is", "name's", "me", "of"))
 
 
@@ -98,8 +113,14 @@ def _length(reading: Reading, at: int) -> int:
     count = 0
     for word in reading.words[at : at + MAX_NAME_WORDS]:
         plain = _plain(word.norm)
-        is_name = word.kind in ("word", "month") and (plain not in ORDINARY or plain in GIVEN_NAMES and not count)
-        if not is_name or len(plain) < 2 or not plain.replace("-", "").replace("'", "").replace(".", "").isalpha():
+        is_name = word.kind in ("word", "month") and (
+            plain not in ORDINARY or plain in GIVEN_NAMES and not count
+        )
+        if (
+            not is_name
+            or len(plain) < 2
+            or not plain.replace("-", "").replace("'", "").replace(".", "").isalpha()
+        ):
             break
         count += 1
         if word.ends_sentence:
@@ -114,7 +135,12 @@ def _is_likely(reading: Reading, carrier: int, at: int, count: int) -> bool:
     if reading.norms[carrier] in _SOCIAL or reading.norms[at].endswith(_NO_NAME_ENDINGS):
         return False
     after = reading.norms[at + count] if at + count < len(reading.norms) else None
-    return after is None or after in NAME_FOLLOWERS or reading.norms[carrier] in TITLES or reading.words[at].ends_sentence
+    return (
+        after is None
+        or after in NAME_FOLLOWERS
+        or reading.norms[carrier] in TITLES
+        or reading.words[at].ends_sentence
+    )
 
 
 def _with_spelling(reading: Reading, at: int) -> int:
@@ -125,7 +151,9 @@ def _with_spelling(reading: Reading, at: int) -> int:
 
 def _spelled(reading: Reading, turn: int, at: int) -> Iterator[Mark]:
     """Find single letters that start within three words, also "m as in mary"."""
-    first = next((i for i in range(at, min(at + 4, len(reading.norms))) if _is_letter(reading.norms[i])), None)
+    first = next(
+        (i for i in range(at, min(at + 4, len(reading.norms))) if _is_letter(reading.norms[i])), None
+    )
     if first is None:
         return
     last = at = first

@@ -8,9 +8,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Final
 
-from pipeline.redaction.checks import find_card, is_month_year, is_social_security, is_telephone, may_start_card
+from pipeline.redaction.checks import (
+    find_card,
+    is_month_year,
+    is_social_security,
+    is_telephone,
+    may_start_card,
+)
 from pipeline.redaction.digits import Run
-from pipeline.redaction.explain import is_everyday, is_measured, is_pronoun
+from pipeline.redaction.explain import is_everyday, is_measured, is_pronoun, is_saying
 from pipeline.redaction.reading import Label, Reading
 
 LABEL_MS: Final = 30_000  # how long a question stays open
@@ -123,7 +129,7 @@ class Numbers:
         trailing = self._trailing(run)
         if trailing:
             return trailing
-        if is_everyday(run, self._readings) and not self._follows_secret(run):
+        if (is_saying(run) or is_everyday(run, self._readings)) and not self._follows_secret(run):
             return ""
         if is_telephone(run.text):
             return "PHONE"
@@ -190,7 +196,10 @@ class Numbers:
         turn, at = run.places[-1]
         for label in self._readings[turn].labels:
             before = self._readings[turn].norms[max(0, label.first - 3) : label.first]
-            is_told = any(word in ("is", "was", "that's", "be") for word in before) or before[-1:] in (["my"], ["your"])
+            is_told = any(word in ("is", "was", "that's", "be") for word in before) or before[-1:] in (
+                ["my"],
+                ["your"],
+            )
             if 0 < label.first - at <= TRAILING_WORDS and is_told and label.kind:
                 return label.kind
         return ""
@@ -210,14 +219,18 @@ class Numbers:
         """Say whether an unexplained number ended just before, so that `2024` may be its next group."""
         track = self._readings[run.turn].track
         return any(
-            judged.type and self._readings[judged.run.turn].track == track and run.start_ms - judged.run.end_ms < 8_000
+            judged.type
+            and self._readings[judged.run.turn].track == track
+            and run.start_ms - judged.run.end_ms < 8_000
             for judged in self.judged[-4:]
         )
 
     def _join_cards(self) -> None:
         """Find a card whose groups are runs of their own, with talk between them."""
         for track in ("customer", "agent"):
-            rows = [row for row in self.judged if self._readings[row.run.turn].track == track and self._joins(row)]
+            rows = [
+                row for row in self.judged if self._readings[row.run.turn].track == track and self._joins(row)
+            ]
             for first, row in enumerate(rows):
                 self._join_from(rows[first:], row.run.start_ms)
 

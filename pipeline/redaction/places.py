@@ -16,7 +16,9 @@ _STREETS: Final = frozenset(
     hwy way square trail loop alley crescent""".split()
 )
 _UNITS: Final = frozenset("apartment apt unit suite number floor".split())
-_DIRECTIONS: Final = frozenset("north south east west northeast northwest southeast southwest n s e w".split())
+_DIRECTIONS: Final = frozenset(
+    "north south east west northeast northwest southeast southwest n s e w".split()
+)
 _WEAK_MIDDLES: Final = frozenset(
     """of the to and or a in on at by for is was more my your this that way days down up other same out only no any
     it one big long small""".split()

@@ -17,11 +17,13 @@ from pipeline.redaction.tables_en import (
     RANGE_WORDS,
     STRONG_NAME_CARRIERS,
     UNITS_OF_MEASURE,
+    WEAK_CONTEXTS,
     WEAK_NAME_CARRIERS,
 )
 from pipeline.redaction.words import Lexeme, read
 from topics.records import Track
 
+OUTRANKED_WORDS: Final = 6  # words behind a firm phrase in which a vague one adds nothing
 DATE_GAP: Final = 2  # words such as "of the" between parts of a date
 MAX_FILLERS: Final = 6  # between two digits of one piece; more is talk
 
@@ -74,7 +76,12 @@ class Reading:
 
 
 def read_turn(
-    track: Track, is_final: bool, texts: Sequence[str], starts: Sequence[int], ends: Sequence[int], first_ms: int
+    track: Track,
+    is_final: bool,
+    texts: Sequence[str],
+    starts: Sequence[int],
+    ends: Sequence[int],
+    first_ms: int,
 ) -> Reading:
     """Read a turn; `first_ms` places a turn without words."""
     words = [read(text) for text in texts]
@@ -130,17 +137,32 @@ _CARRIERS: Final = phrase_table(
     for strength, rows in (("strong", STRONG_NAME_CARRIERS), ("weak", WEAK_NAME_CARRIERS))
     for phrase in rows
 )
-_MAIL_WORDS: Final = (MAIL_CONNECTORS | MAIL_PROVIDERS) - {"point", "plus", "period", "dash", "live", "mac", "under"}
+_MAIL_WORDS: Final = (MAIL_CONNECTORS | MAIL_PROVIDERS) - {
+    "point",
+    "plus",
+    "period",
+    "dash",
+    "live",
+    "mac",
+    "under",
+}
 _STRONG_WORDS: Final = frozenset(
     "cvv cvc cvv2 csc ssn itin iban expiration expiry birthday birthdate dob passcode password pin social routing".split()
 )
 
 
 def _labels(norms: list[str]) -> Iterator[Label]:
+    firm = -OUTRANKED_WORDS
     for first, last, kind in phrases(norms, _CONTEXTS):
-        is_weak = first == last and norms[first] not in _STRONG_WORDS
-        if norms[first : first + 2] != ["social", "media"]:
-            yield Label(kind, first, last, is_weak)
+        is_weak = (first == last and norms[first] not in _STRONG_WORDS) or _is_vague(norms, first, last)
+        if (is_weak and first - firm < OUTRANKED_WORDS) or norms[first : first + 2] == ["social", "media"]:
+            continue
+        firm = firm if is_weak or not kind else last
+        yield Label(kind, first, last, is_weak)
+
+
+def _is_vague(norms: list[str], first: int, last: int) -> bool:
+    return " ".join(norms[first : last + 1]) in WEAK_CONTEXTS
 
 
 def _looks_like_domain(norm: str) -> bool:
@@ -186,14 +208,21 @@ def _is_wall(words: list[Lexeme], inside: list[int], place: int, is_head: bool, 
     after = words[inside[place + 1]] if place + 1 < len(inside) else None
     if word.norm not in RANGE_WORDS and (before is not None or after is not None):
         return False
-    return not ((_is_single(before) or before is None and is_head) and (_is_single(after) or after is None and is_tail))
+    return not (
+        (_is_single(before) or before is None and is_head)
+        and (_is_single(after) or after is None and is_tail)
+    )
 
 
 def _is_single(word: Lexeme | None) -> bool:
     if word is None or not word.atoms:
         return False
     kind, value = word.atoms[-1]
-    return kind in ("unit", "substitute", "multiplier") or kind == "numeral" and (len(value) == 1 or len(value) >= 3)
+    return (
+        kind in ("unit", "substitute", "multiplier")
+        or kind == "numeral"
+        and (len(value) == 1 or len(value) >= 3)
+    )
 
 
 def _trimmed(words: list[Lexeme], part: list[int], is_head: bool, is_tail: bool) -> Iterator[Piece]:
@@ -211,7 +240,12 @@ def _trimmed(words: list[Lexeme], part: list[int], is_head: bool, is_tail: bool)
 
 def _is_pronoun(words: list[Lexeme], part: list[int]) -> bool:
     """Say whether a single `one` stands for a thing: "the one", "this one"."""
-    return len(part) == 1 and words[part[0]].norm == "one" and words[part[0] - 1].norm in PRONOUN_BEFORE_ONE and part[0] > 0
+    return (
+        len(part) == 1
+        and words[part[0]].norm == "one"
+        and words[part[0] - 1].norm in PRONOUN_BEFORE_ONE
+        and part[0] > 0
+    )
 
 
 def _is_measured(words: list[Lexeme], part: list[int]) -> bool:
@@ -236,5 +270,7 @@ def _dates(words: list[Lexeme]) -> Iterator[tuple[int, int]]:
 
 def _dated(words: list[Lexeme], inside: list[int]) -> Iterator[tuple[int, int]]:
     kinds = {words[at].kind for at in inside}
-    if "date" in kinds or ("month" in kinds and (len(inside) > 1 or words[inside[0]].norm not in ("may", "march"))):
+    if "date" in kinds or (
+        "month" in kinds and (len(inside) > 1 or words[inside[0]].norm not in ("may", "march"))
+    ):
         yield inside[0], inside[-1]

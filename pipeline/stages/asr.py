@@ -188,7 +188,8 @@ class Asr(Machine[AsrState]):
     def on_record(self, state: AsrState, record: Record) -> Sequence[Record]:
         """Advance one contact by one audio record, mark or watermark.
 
-        A `Watermark` here is that of speech.marks: every segment that starts before it has been marked.
+        Watermarks come from audio.frames and speech.marks, in any order. The end is complete when the marks have
+        passed it: until then the audio's end may have overtaken the last marks.
 
         Raises:
             FrameGap: a sample counter jumps by more than an hour; the state is unchanged.
@@ -290,9 +291,10 @@ class Asr(Machine[AsrState]):
         voice.open, voice.closed_until, voice.partial_asked = None, end_sample, None
 
     def _pass(self, state: AsrState, mark: Watermark) -> None:
-        state.progress_ms = max(state.progress_ms, mark.time_ms)
         if mark.is_end:
             state.end_ms = mark.time_ms
+        else:
+            state.progress_ms = max(state.progress_ms, mark.time_ms)
 
     def _want_partial(self, voice: Voice) -> None:
         """Ask for the open segment so far, one question at a time."""
@@ -344,7 +346,7 @@ class Asr(Machine[AsrState]):
         if state.is_ended:
             return
         is_silent = not state.closed and state.customer.open is None and state.agent.open is None
-        if state.end_ms is not None and is_silent:
+        if state.end_ms is not None and state.progress_ms > state.end_ms and is_silent:
             state.is_ended = True
             state.customer.pcm, state.agent.pcm = Pcm(), Pcm()
             yield Watermark(state.tenant, state.contact_id, state.leg, state.end_ms, is_end=True)

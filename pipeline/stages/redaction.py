@@ -125,7 +125,11 @@ class Redactor(Machine[RedactorState]):
     def _on_partial(self, state: RedactorState, turn: Turn) -> Sequence[Record]:
         before = _find(state, turn.turn_id) or state.live.get(turn.turn_id)
         heard = _heard(turn)
-        if before is not None and (before.is_final or before.rev >= turn.rev) or heard.end_ms <= state.floor_ms:
+        if (
+            before is not None
+            and (before.is_final or before.rev >= turn.rev)
+            or heard.end_ms <= state.floor_ms
+        ):
             return ()
         state.live.pop(turn.turn_id, None)
         state.live[turn.turn_id] = heard
@@ -150,7 +154,9 @@ class Redactor(Machine[RedactorState]):
             state.heard.remove(before)
         state.live.pop(turn.turn_id, None)
         insort(state.heard, heard, key=_order)
-        changed = self._settle(state, turn.tenant, heard, is_late=before is None and heard.end_ms <= state.floor_ms)
+        changed = self._settle(
+            state, turn.tenant, heard, is_late=before is None and heard.end_ms <= state.floor_ms
+        )
         _forget(state)
         return changed
 
@@ -180,7 +186,9 @@ class Redactor(Machine[RedactorState]):
             return self._published(tenant, current, None)
         lines = lines_of(state.heard)
         order = sorted(state.heard, key=lambda heard: heard is not current)
-        return [record for heard in order for record in self._republished(tenant, heard, lines, heard is current)]
+        return [
+            record for heard in order for record in self._republished(tenant, heard, lines, heard is current)
+        ]
 
     def _republished(
         self, tenant: str, heard: Heard, lines: dict[Track, Line], is_current: bool
@@ -217,7 +225,8 @@ class Redactor(Machine[RedactorState]):
         else:
             state.opens = [row for row in state.opens if row[2] > state.now_ms - self._profile.horizon_ms]
             limits = [
-                min([until_ms, *(start_ms - LEAD_MS for track, start_ms, _ in state.opens if track == own)]) for own in TRACKS
+                min([until_ms, *(start_ms - LEAD_MS for track, start_ms, _ in state.opens if track == own)])
+                for own in TRACKS
             ]
         state.customer_sample = max(before[0], limits[0] * SAMPLES_PER_MS)
         state.agent_sample = max(before[1], limits[1] * SAMPLES_PER_MS)
@@ -299,12 +308,18 @@ def _thawed(heard: Heard, masks: list[str], decided_sample: int) -> list[str]:
 
 def _without_digits(masks: list[str], reading: Reading) -> list[str]:
     """Mask every digit of a turn that comes when its neighbours are forgotten."""
-    return [mask or ("PII" if word.kind == "digits" else "") for mask, word in zip(masks, reading.words, strict=True)]
+    return [
+        mask or ("PII" if word.kind == "digits" else "")
+        for mask, word in zip(masks, reading.words, strict=True)
+    ]
 
 
 def _remember(state: RedactorState, verdict: Verdict) -> None:
     state.has_held, state.opens = verdict.has_held, verdict.opens
-    for names, found, limit in ((state.names, verdict.names, MAX_NAMES), (state.secrets, verdict.secrets, MAX_SECRETS)):
+    for names, found, limit in (
+        (state.names, verdict.names, MAX_NAMES),
+        (state.secrets, verdict.secrets, MAX_SECRETS),
+    ):
         names.extend(value for value in dict.fromkeys(found) if value not in names)
         del names[: max(0, len(names) - limit)]
 

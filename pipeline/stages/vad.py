@@ -11,11 +11,11 @@ Marks leave in audio time, whatever the size of the records: a mark waits until 
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 import numpy as np
-import webrtcvad  # type: ignore[import-untyped]  # the package carries no types
+import webrtcvad
 
 from pipeline.audio import pcm, silero
 from pipeline.errors import EngineFault
@@ -181,7 +181,8 @@ class Vad(Machine[VadState]):
                 self._close(state, track, ear.judged_until)
         marks = list(self._release(state, mark))
         state.is_ended = True
-        return [*marks, Watermark(mark.tenant, mark.contact_id, mark.leg, mark.time_ms, is_end=True)]
+        # A reader of audio.frames too has seen the audio's end: progress beyond it says that the marks are whole.
+        return [*marks, replace(mark, time_ms=mark.time_ms + 1, is_end=False), mark]
 
     def _pad(self, state: VadState, track: Track, count: int) -> None:
         for start in range(0, count, GATE_SAMPLES):

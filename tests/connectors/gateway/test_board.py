@@ -182,6 +182,12 @@ def test_partial_never_overwrites_final_even_with_a_higher_revision() -> None:
     assert () == board.apply(play.turn("hello", 0, rev=2, is_final=False), play.KEY)
 
 
+def test_equal_revision_is_a_no_op_whatever_it_says() -> None:
+    board = Board("e")
+    show(board, [play.turn("hello", 0, rev=1), play.guidance("cause", HINTS[0], rev=1)])
+    assert () == show(board, [play.turn("other", 0, rev=1), play.guidance("cause", HINTS[1], rev=1)])
+
+
 def test_withdrawn_hint_removes_its_card() -> None:
     board = Board("e")
     board.apply(play.guidance("cause", HINTS[0], rev=1), play.KEY)
@@ -265,9 +271,9 @@ def test_contact_that_comes_back_counts_on_from_where_it_was(monkeypatch: pytest
     board, screen = Board("e"), Screen()
     screen.take(show(board, [play.started(), play.turn("hello", 0), play.turn("again", 2_000)]))
     board.apply(play.started("other"), b"other")
-    show(board, [play.turn("late words", 4_000)])
+    show(board, [play.turn(f"late words {n}", 4_000 + n) for n in range(9)])
     screen.take(board.since(play.CONTACT, "e", screen.seq))
-    assert 3 == len(screen.turns)
+    assert 11 == len(screen.turns)
 
 
 @pytest.mark.parametrize("kind", ["turns", "causes"])

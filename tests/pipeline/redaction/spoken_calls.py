@@ -17,9 +17,45 @@ TEN_TO_19 = (
 DECADES = ("", "", "twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 MISHEARD = {"four": ("for",), "two": ("to", "too"), "eight": ("ate",), "one": ("won",)}
 HESITATIONS = ("uh", "um", "and", "dash", "er", "hmm")
-GO_AHEADS = ("go ahead", "mm-hm", "okay", "uh-huh", "got it", "yes", "okay go ahead", "right", "okay and then")
-CARDS = (("4", 16), ("4", 13), ("51", 16), ("55", 16), ("2221", 16), ("2720", 16), ("34", 15), ("37", 15), ("6011", 16))
-SYLLABLES = ("ka", "ver", "lin", "dro", "mel", "tas", "bru", "nor", "quin", "zel", "pra", "hov", "stra", "wick", "fal")
+GO_AHEADS = (
+    "go ahead",
+    "mm-hm",
+    "okay",
+    "uh-huh",
+    "got it",
+    "yes",
+    "okay go ahead",
+    "right",
+    "okay and then",
+)
+CARDS = (
+    ("4", 16),
+    ("4", 13),
+    ("51", 16),
+    ("55", 16),
+    ("2221", 16),
+    ("2720", 16),
+    ("34", 15),
+    ("37", 15),
+    ("6011", 16),
+)
+SYLLABLES = (
+    "ka",
+    "ver",
+    "lin",
+    "dro",
+    "mel",
+    "tas",
+    "bru",
+    "nor",
+    "quin",
+    "zel",
+    "pra",
+    "hov",
+    "stra",
+    "wick",
+    "fal",
+)
 DOMAINS = ("example", "mailbox", "zelwick", "northstar")
 
 
@@ -77,7 +113,13 @@ def one_group(random: Random, digits: str, style: str) -> tuple[list[tuple[str, 
     for count, name in ((3, "triple"), (2, "double")):
         if style == "double" and digits[:count] == digits[0] * count and len(digits) >= count:
             return [(name, 0), (unit(random, digits[0]), count)], count
-    if style == "pairs" and len(digits) >= 4 and digits[2:4] == "00" and digits[0] != "0" and random.random() < 0.5:
+    if (
+        style == "pairs"
+        and len(digits) >= 4
+        and digits[2:4] == "00"
+        and digits[0] != "0"
+        and random.random() < 0.5
+    ):
         return [*pair(random, digits[:2]), ("hundred", 2)], 4
     if style == "pairs" and len(digits) >= 2:
         return pair(random, digits[:2]), 2
@@ -123,7 +165,9 @@ def tell(random: Random, secret: str, digits: str, noise: float) -> list[Spoken]
     for text, count in digit_words(random, digits, style):
         if words and random.random() < 0.06:
             words.append(Spoken(random.choice(HESITATIONS)))
-        heard = random.choice(MISHEARD[text]) if text in MISHEARD and words and random.random() < noise else text
+        heard = (
+            random.choice(MISHEARD[text]) if text in MISHEARD and words and random.random() < noise else text
+        )
         if random.random() >= noise / 4:  # else the ASR dropped the word
             words.append(Spoken(heard, secret, count))
     return words
@@ -135,7 +179,9 @@ def split(random: Random, words: list[Spoken], turns: int) -> list[list[Spoken]]
     return [words[a:b] for a, b in zip([0, *cuts], [*cuts, len(words)], strict=True)]
 
 
-def dictated(random: Random, secret: str, digits: str, lead: str, *, turns: int, noise: float = 0.0) -> Iterator[Said]:
+def dictated(
+    random: Random, secret: str, digits: str, lead: str, *, turns: int, noise: float = 0.0
+) -> Iterator[Said]:
     """Dictate a number over some turns with the agent saying "go ahead" or reading back between."""
     parts = split(random, tell(random, secret, digits, noise), turns)
     for number, part in enumerate(parts):
@@ -165,9 +211,17 @@ def card_call(random: Random, noise: float) -> list[Said]:
         said.append(Said("agent", plain("and the expiration date")))
         expiry = f"{random.randint(1, 12):02}{random.randint(26, 32)}"
         said += dictated(random, "expiry", expiry, "", turns=1)
-        question = random.choice(("and the security code", "what are the three digits on the back", "and the cvv"))
+        question = random.choice(
+            ("and the security code", "what are the three digits on the back", "and the cvv")
+        )
         said.append(Said("agent", plain(question)))
-        said += dictated(random, "cvv", f"{random.randrange(1000):03}", random.choice(("", "it's")), turns=random.choice((1, 1, 2)))
+        said += dictated(
+            random,
+            "cvv",
+            f"{random.randrange(1000):03}",
+            random.choice(("", "it's")),
+            turns=random.choice((1, 1, 2)),
+        )
     return said
 
 
@@ -177,9 +231,15 @@ def social_call(random: Random, noise: float) -> list[Said]:
     if random.random() < 0.3:
         question, digits = "can you verify the last four of your social", digits[-4:]
     else:
-        question = random.choice(("what is your social security number", "can i get your social", "your ssn please"))
+        question = random.choice(
+            ("what is your social security number", "can i get your social", "your ssn please")
+        )
     said = [Said("agent", plain(question))]
-    return said + list(dictated(random, "ssn", digits, random.choice(("", "it's", "yes")), turns=random.randint(1, 3), noise=noise))
+    return said + list(
+        dictated(
+            random, "ssn", digits, random.choice(("", "it's", "yes")), turns=random.randint(1, 3), noise=noise
+        )
+    )
 
 
 def phone_call(random: Random, noise: float) -> list[Said]:
@@ -214,7 +274,11 @@ def email_call(random: Random, _: float) -> list[Said]:
     told = [Spoken(word, "email") for word in words]
     parts = split(random, told, random.choice((1, 1, 2)))
     question = random.choice(("what is your email address", "and what's the best email for you", ""))
-    lead = random.choice(("it's", "my email is", "sure it is", "", "you can write to me at")) if question else "my email is"
+    lead = (
+        random.choice(("it's", "my email is", "sure it is", "", "you can write to me at"))
+        if question
+        else "my email is"
+    )
     said = [Said("agent", plain(question))] if question else []
     for number, part in enumerate(parts):
         said.append(Said("customer", (*plain(lead if number == 0 else ""), *part)))
@@ -230,8 +294,14 @@ def name_call(random: Random, _: float) -> list[Said]:
     if random.random() < 0.5:
         said = [Said("customer", (*plain(random.choice(("hello my name is", "hi my name's"))), *names))]
     else:
-        said = [Said("agent", plain("may i have your full name please")), Said("customer", (*plain("sure it's"), *names))]
-    return [*said, Said("agent", (*plain("thank you"), Spoken(first, "name"), *plain("how can i help you today")))]
+        said = [
+            Said("agent", plain("may i have your full name please")),
+            Said("customer", (*plain("sure it's"), *names)),
+        ]
+    return [
+        *said,
+        Said("agent", (*plain("thank you"), Spoken(first, "name"), *plain("how can i help you today"))),
+    ]
 
 
 KINDS = (card_call, card_call, card_call, social_call, phone_call, email_call, name_call)

@@ -1,0 +1,258 @@
+"""Segments are a function of the samples: not of records, restarts or repetitions."""
+
+import random
+import wave
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from pipeline.errors import FrameGap, RecordRefused
+from pipeline.machine import STATE_LIMIT_BYTES
+from pipeline.stages.vad import GATE_SAMPLES, Vad, VadState
+from topics.records import SAMPLE_RATE_HZ, AudioFrame, Record, SpeechMark, Watermark
+
+pytestmark = pytest.mark.speech
+
+DATA = Path(__file__).parents[4] / "shared" / "data"
+RECORD_SAMPLES = 1_536
+
+
+def _read(name: str, start_s: float = 0, length_s: float = 60) -> bytes:
+    path = DATA / name
+    if not path.is_file():
+        pytest.skip(f"the recording {name} is not in ../shared/data")
+    with wave.open(str(path)) as recording:
+        recording.setpos(int(start_s * SAMPLE_RATE_HZ))
+        return recording.readframes(int(length_s * SAMPLE_RATE_HZ))
+
+
+@pytest.fixture(scope="module")
+def call() -> tuple[bytes, bytes]:
+    """A minute of a real call in which both talk: (customer, agent)."""
+    return tuple(_read(f"calls/auto-repairs-40-{track}.wav", 90, 60) for track in ("customer", "agent"))  # type: ignore[return-value]  # two of them
+
+
+def _frame(customer_first: int, customer: bytes, agent_first: int, agent: bytes) -> AudioFrame:
+    return AudioFrame("t", "c", 1, customer_first, customer, agent_first, agent)
+
+
+def _end(customer: bytes, agent: bytes) -> Watermark:
+    return Watermark("t", "c", 1, max(len(customer), len(agent)) // 16, is_end=True)
+
+
+def _records(customer: bytes, agent: bytes, count: int = RECORD_SAMPLES) -> Iterator[Record]:
+    """Yield a call as the connectors send it."""
+    for first in range(0, max(len(customer), len(agent)) // 2, count):
+        part = slice(2 * first, 2 * (first + count))
+        yield _frame(first, customer[part], first, agent[part])
+    yield _end(customer, agent)
+
+
+def _listen(records: Iterable[Record], vad: Vad | None = None) -> list[Record]:
+    vad, state = vad or Vad(), VadState()
+    return [mark for record in records for mark in vad.on_record(state, record)]
+
+
+def _segments(marks: Sequence[Record]) -> list[tuple[str, int, int]]:
+    return [
+        (mark.track, mark.first_sample, mark.end_sample)
+        for mark in marks
+        if isinstance(mark, SpeechMark) and mark.end_sample is not None
+    ]
+
+
+@pytest.fixture(scope="module")
+def quiet_run(call: tuple[bytes, bytes]) -> list[Record]:
+    return _listen(_records(*call))
+
+
+def _chunks(rng: random.Random, pcm: bytes) -> Iterator[tuple[int, bytes]]:
+    """Split a track at random, 1 to 400 ms, with an overlap now and then."""
+    first = 0
+    while first * 2 < len(pcm):
+        count = rng.randint(8, 3_200)
+        back = rng.randint(0, min(first, 500)) if rng.random() < 0.2 else 0
+        yield first - back, pcm[2 * (first - back) : 2 * (first + count)]
+        first += count
+
+
+def _split_apart(rng: random.Random, customer: bytes, agent: bytes, lead_samples: int) -> Iterator[Record]:
+    """Yield both tracks in random pieces, the customer's up to `lead_samples` ahead."""
+    pieces = [(first, "customer", block) for first, block in _chunks(rng, customer)]
+    pieces += [(first + lead_samples, "agent", block) for first, block in _chunks(rng, agent)]
+    for place, track, block in sorted(pieces):
+        if track == "customer":
+            yield _frame(place, block, 0, b"")
+        else:
+            yield _frame(0, b"", place - lead_samples, block)
+    yield _end(customer, agent)
+
+
+@pytest.mark.parametrize("seed", range(4))
+def test_other_chunks_give_the_same_marks(
+    call: tuple[bytes, bytes], quiet_run: list[Record], seed: int
+) -> None:
+    rng = random.Random(seed)
+    assert quiet_run == _listen(_split_apart(rng, *call, lead_samples=rng.choice([0, 512, 40_000])))
+
+
+@pytest.mark.parametrize("count", [80, 160, 1_024, 9_999])
+def test_records_of_another_length_give_the_same_marks(
+    call: tuple[bytes, bytes], quiet_run: list[Record], count: int
+) -> None:
+    assert quiet_run == _listen(_records(*call, count=count))
+
+
+def test_one_track_after_the_other_gives_the_same_marks(
+    call: tuple[bytes, bytes], quiet_run: list[Record]
+) -> None:
+    customer, agent = call
+    marks = _listen([_frame(0, customer, 0, b""), _frame(0, b"", 0, agent), _end(*call)])
+    assert quiet_run == marks
+
+
+def test_every_record_twice_gives_the_same_marks(call: tuple[bytes, bytes], quiet_run: list[Record]) -> None:
+    assert quiet_run == _listen(record for record in _records(*call) for _ in range(2))
+
+
+@pytest.mark.parametrize("count", [RECORD_SAMPLES, 1_000])
+def test_restores_change_nothing(call: tuple[bytes, bytes], quiet_run: list[Record], count: int) -> None:
+    marks: list[Record] = []
+    vad, state = Vad(), VadState()
+    for number, record in enumerate(_records(*call, count=count)):
+        if number % 20 == 0:
+            snapshot = vad.snapshot(state)
+            vad = Vad()
+            state = vad.restore(snapshot)
+            assert snapshot == vad.snapshot(state)
+        marks += vad.on_record(state, record)
+    assert quiet_run == marks
+
+
+@pytest.mark.parametrize(("count", "limit_bytes"), [(RECORD_SAMPLES, 4_000), (1_000, 7_500)])
+def test_the_state_is_small(call: tuple[bytes, bytes], count: int, limit_bytes: int) -> None:
+    vad, state, sizes = Vad(), VadState(), []
+    for record in _records(*call, count=count):
+        vad.on_record(state, record)
+        sizes.append(len(vad.snapshot(state)))
+    assert limit_bytes > max(sizes)
+
+
+def test_segments_of_a_track_are_in_order_and_apart(quiet_run: list[Record]) -> None:
+    for track in ("customer", "agent"):
+        spans = [(first, end) for of, first, end in _segments(quiet_run) if of == track]
+        assert all(first < end for first, end in spans)
+        assert all(end <= first for (_, end), (first, _) in zip(spans, spans[1:], strict=False))
+
+
+def test_each_segment_opens_and_closes_once(quiet_run: list[Record]) -> None:
+    opened = [(m.track, m.first_sample) for m in quiet_run if isinstance(m, SpeechMark) and m.end_sample is None]
+    closed = [(track, first) for track, first, _ in _segments(quiet_run)]
+    assert len(set(opened)) == len(opened) > 10
+    assert sorted(opened) == sorted(closed)
+
+
+def test_a_watermark_passes_no_open_segment(quiet_run: list[Record]) -> None:
+    time_ms = -1
+    for mark in quiet_run:
+        if isinstance(mark, Watermark):
+            assert mark.time_ms > time_ms or mark.is_end
+            time_ms = mark.time_ms
+        elif isinstance(mark, SpeechMark):
+            assert mark.first_sample // 8 >= time_ms
+
+
+def test_a_closing_mark_is_half_a_second_late_at_most(call: tuple[bytes, bytes]) -> None:
+    vad, state = Vad(), VadState()
+    for record in _records(*call, count=512):  # KVS blocks of 64 ms
+        for _, _, end in _segments(vad.on_record(state, record)):
+            is_cut_or_end = isinstance(record, Watermark) or end % 256 == 128
+            assert is_cut_or_end or state.customer.next_sample - (end - 800) <= 4_000
+
+
+def test_the_end_closes_what_is_open_inside_the_audio(call: tuple[bytes, bytes]) -> None:
+    customer, agent = call[0][: 2 * 65_000], call[1][: 2 * 100_001]
+    marks = _listen(_records(customer, agent))
+    ends = {"customer": 65_000, "agent": 100_001}
+    assert all(end <= ends[track] for track, _, end in _segments(marks))
+    assert Watermark("t", "c", 1, 12_500, is_end=True) == marks[-1]
+    assert Watermark("t", "c", 1, 12_501, is_end=False) == marks[-2]
+
+
+def test_nothing_follows_the_end(call: tuple[bytes, bytes]) -> None:
+    vad, state = Vad(), VadState()
+    for record in _records(call[0][:64_000], call[1][:64_000]):
+        vad.on_record(state, record)
+    assert () == vad.on_record(state, _frame(40_000, call[0][:6_000], 40_000, call[1][:6_000]))
+
+
+def test_long_speech_is_cut_at_a_quiet_place() -> None:
+    reading = np.frombuffer(_read("speech/librivox/sense_and_sensibility_01_austen_64kb-0870.wav"), "<i2")
+    voiced = reading[np.convolve(np.abs(reading.astype(np.int64)), np.ones(400) / 400, "same") > 300]
+    speech = np.resize(voiced, 30 * SAMPLE_RATE_HZ).tobytes()
+    marks = _listen(_records(speech, bytes(len(speech))))
+    spans = [(first, end) for _, first, end in _segments(marks)]
+    assert all(end - first <= 66_000 for first, end in spans)
+    cuts = [end for (_, end), (first, _) in zip(spans, spans[1:], strict=False) if end == first]
+    assert len(cuts) >= 2
+    order = [mark for mark in marks if isinstance(mark, SpeechMark) and cuts[0] in {mark.first_sample, mark.end_sample}]
+    assert [None, cuts[0]] == [mark.end_sample for mark in order[:2]]  # the second part opens first
+    samples = np.abs(np.frombuffer(speech, "<i2").astype(np.int64))
+    around = [samples[cut - 384 : cut + 384].mean() for cut in cuts]
+    assert np.mean(around) < 0.6 * samples.mean()
+
+
+@pytest.mark.parametrize("name", ["macroform-cold_day_20s", "reno_project-system_20s"])
+def test_hold_music_is_no_speech(name: str) -> None:
+    music = _read(f"speech/music/{name}.wav")
+    assert [] == _segments(_listen(_records(music, bytes(len(music)))))
+
+
+def test_a_click_opens_nothing() -> None:
+    track = np.zeros(4 * SAMPLE_RATE_HZ, np.int16)
+    track[8_000:8_040] = 30_000
+    track[20_000:20_400] = np.random.default_rng(1).integers(-20_000, 20_000, 400)
+    assert [] == _segments(_listen(_records(track.tobytes(), bytes(2 * len(track)))))
+
+
+def test_a_hole_counts_as_silence(call: tuple[bytes, bytes]) -> None:
+    holed = call[1][: 2 * 80_000] + bytes(2 * 16_000) + call[1][2 * 96_000 :]
+    whole = _listen(_records(call[0], holed))
+    records = [r for r in _records(*call, count=8_000) if not isinstance(r, AudioFrame) or r.agent_first_sample not in {80_000, 88_000}]
+    missing = [_frame(first, call[0][2 * first : 2 * first + 16_000], 0, b"") for first in (80_000, 88_000)]
+    assert whole == _listen([*records[:10], *missing, *records[10:]])
+
+
+@pytest.mark.parametrize(
+    ("record", "error"),
+    [
+        (_frame(1_536, bytes(100), 40_000_000, bytes(100)), FrameGap),
+        (_frame(1_536, bytes(100), -1, bytes(100)), FrameGap),
+        (_frame(1_536, bytes(100), 1_536, bytes(99)), RecordRefused),
+        (Watermark("t", "c", 1, 9_000_000, is_end=False), FrameGap),
+    ],
+)
+def test_a_refused_record_changes_nothing(record: Record, error: type[Exception]) -> None:
+    vad, state = Vad(), VadState()
+    vad.on_record(state, _frame(0, bytes(2 * GATE_SAMPLES), 0, bytes(2 * GATE_SAMPLES)))
+    before = vad.snapshot(state)
+    with pytest.raises(error):
+        vad.on_record(state, record)
+    assert before == vad.snapshot(state)
+
+
+def test_a_lone_track_waits_for_the_watermark(call: tuple[bytes, bytes]) -> None:
+    vad, state = Vad(), VadState()
+    agent = call[1][: 2 * 160_000]
+    assert [] == list(vad.on_record(state, _frame(0, b"", 0, agent)))
+    expected = [s for s in _segments(_listen(_records(bytes(len(agent)), agent))) if s[2] < 150_000]
+    assert expected == _segments(vad.on_record(state, Watermark("t", "c", 1, 20_000, is_end=False)))[: len(expected)]
+
+
+def test_the_state_stays_bounded_when_one_track_never_comes(call: tuple[bytes, bytes]) -> None:
+    vad, state = Vad(), VadState()
+    for number in range(6):  # six minutes of one side
+        vad.on_record(state, _frame(0, b"", number * 480_000, call[1]))
+    assert STATE_LIMIT_BYTES > len(vad.snapshot(state))
