@@ -22,7 +22,7 @@ FRAME_MS: Final = 10
 _LENGTH_BYTES: Final = 4
 
 # Telephone speech and misheard words fit badly: with the default beams and the lattice 13 of 30 segments of a
-# real call have no alignment, with these none; the limits of the demo call's words are as near (median 32 ms).
+# real call have no alignment, with these none; word limits in the demo call are as near (median 32 ms).
 _OPTIONS: Final = {"bestpath": False, "beam": 1e-200, "wbeam": 1e-150, "pbeam": 1e-200}
 
 _ONES: Final = (
@@ -45,35 +45,13 @@ _ONES: Final = (
 )
 _TENS: Final = ("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety")
 
-# A rough voice for each letter, for words outside the dictionary: an alignment needs the length of a word, not
-# its accent. Phones are those of the CMU dictionary.
-_SOUNDS: Final = {
-    **{
-        "sh": "SH",
-        "ch": "CH",
-        "th": "TH",
-        "ph": "F",
-        "ck": "K",
-        "ee": "IY",
-        "oo": "UW",
-        "ng": "NG",
-        "qu": "K W",
-    },
-    **{
-        "a": "AE",
-        "b": "B",
-        "c": "K",
-        "d": "D",
-        "e": "EH",
-        "f": "F",
-        "g": "G",
-        "h": "HH",
-        "i": "IH",
-        "j": "JH",
-    },
-    **{"k": "K", "l": "L", "m": "M", "n": "N", "o": "AA", "p": "P", "q": "K", "r": "R", "s": "S", "t": "T"},
-    **{"u": "AH", "v": "V", "w": "W", "x": "K S", "y": "IY", "z": "Z"},
-}
+# A rough voice for each letter, for words outside the dictionary: an alignment needs the length of a word,
+# not its accent. Phones are those of the CMU dictionary.
+_SPELLING: Final = (
+    "sh=SH ch=CH th=TH ph=F ck=K ee=IY oo=UW ng=NG qu=K+W a=AE b=B c=K d=D e=EH f=F g=G h=HH i=IH j=JH k=K "
+    "l=L m=M n=N o=AA p=P q=K r=R s=S t=T u=AH v=V w=W x=K+S y=IY z=Z"
+)
+_SOUNDS: Final = dict(pair.replace("+", " ").split("=") for pair in _SPELLING.split())
 _SOUND: Final = re.compile("|".join(sorted(_SOUNDS, key=len, reverse=True)))
 
 Span = tuple[int, int]
@@ -114,6 +92,7 @@ class Aligner:
         ]
 
     def _search(self, words: list[str], pcm: bytes) -> list[Span]:
+        self._decoder.reinit_feat()  # forgets the noise of the audio before
         self._decoder.set_align_text(" ".join(words))
         self._decoder.start_utt()
         self._decoder.process_raw(pcm, False, True)

@@ -82,7 +82,7 @@ def _read(reference: Path) -> _Reference:
         script = msgspec.json.decode(reference.read_bytes(), type=_Reference)
     except OSError as error:
         raise InputError(f"cannot read {reference}: {error.strerror}") from None
-    except msgspec.MsgspecError as error:
+    except (msgspec.MsgspecError, UnicodeDecodeError) as error:
         raise InputError(f"{reference} is not a reference transcript: {error}") from None
     for number, word in enumerate(script.words):
         if word.end_ms <= word.start_ms:

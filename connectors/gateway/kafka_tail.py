@@ -100,9 +100,11 @@ class KafkaTail:
 
 def _assign(consumer: Consumer, look_back_ms: Mapping[str, int]) -> dict[tuple[str, int], int]:
     """Assign every partition; return the end offset of each that has something to catch up with."""
-    since_ms = {topic: int(time.time() * 1000) - back_ms for topic, back_ms in look_back_ms.items()}
+    now_ms = int(time.time() * 1000)
     places = [
-        TopicPartition(topic, n, since_ms[topic]) for topic in since_ms for n in _partitions(consumer, topic)
+        TopicPartition(topic, partition, now_ms - back_ms)
+        for topic, back_ms in look_back_ms.items()
+        for partition in _partitions(consumer, topic)
     ]
     # The ends come first: a record that arrives between the two questions must not be skipped.
     ends = [consumer.get_watermark_offsets(place, timeout=ASK_S)[1] for place in places]

@@ -17,9 +17,7 @@ from pipeline.redaction.places import find_addresses
 from pipeline.redaction.reading import Reading, read_turn
 from topics.records import Track
 
-TYPES: Final = frozenset(
-    "CREDITCARD CVV EXPIRY SSN BANKACCOUNT ROUTING PHONE DOB EMAIL ADDRESS NAME PII".split()
-)
+TYPES: Final = frozenset("CREDITCARD CVV EXPIRY SSN BANKACCOUNT ROUTING PHONE DOB EMAIL ADDRESS NAME PII".split())
 Open = tuple[Track, int, int]  # track, start and end in milliseconds
 Masks = list[list[str]]  # per turn and word: a type, or `` for a word that stays
 
@@ -80,7 +78,7 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
     for turn, first, last in find_addresses(readings, runs):
         _fill(masks[turn], first, last, "ADDRESS")
     for turn, at in find_emails(readings):
-        _fill(masks[turn], at, at, "EMAIL")
+        _fill(masks[turn], at, at, "EMAIL", frozenset())
     marks = _all_names(readings, known_names)
     for turn, first, last in marks:
         _fill(masks[turn], first, last, "NAME", _STRONGER_THAN_NAME)
@@ -138,9 +136,7 @@ _DIGIT_TYPES: Final = TYPES - {"NAME", "EMAIL", "ADDRESS", "DOB"}
 _STRONGER_THAN_NAME: Final = TYPES - {"NAME", "PII"}
 
 
-def _fill(
-    row: list[str], first: int, last: int, kind: str, stronger: Set[str] = frozenset(("CREDITCARD",))
-) -> None:
+def _fill(row: list[str], first: int, last: int, kind: str, stronger: Set[str] = frozenset(("CREDITCARD",))) -> None:
     for at in range(first, last + 1):
         if row[at] not in stronger:
             row[at] = kind
@@ -166,24 +162,22 @@ def _mask_misheard(masks: Masks, readings: Sequence[Reading]) -> None:
 
 
 def _mask_beside(row: list[str], reading: Reading, at: int) -> None:
-    before, after = _neighbour(reading, at, -1), _neighbour(reading, at, 1)
-    kind = next(
-        (row[near] for near in (before, after) if near is not None and 0 <= near < len(row) and row[near]), ""
-    )
+    before, after = _neighbour(row, reading, at, -1), _neighbour(row, reading, at, 1)
+    kind = next((row[near] for near in (before, after) if near is not None and 0 <= near < len(row) and row[near]), "")
     if kind in _DIGIT_TYPES and before is not None and after is not None:
         for near in range(max(before, 0), min(after, len(row) - 1) + 1):
             row[near] = row[near] or kind
 
 
-def _neighbour(reading: Reading, at: int, step: int) -> int | None:
+def _neighbour(row: Sequence[str], reading: Reading, at: int, step: int) -> int | None:
     """Find the far end of the digits on one side of a word: outside the turn at its edge, None where talk stands."""
     place, found = at + step, None
-    while 0 <= place < len(reading.words) and reading.words[place].kind in ("filler", "digits"):
-        found = place if reading.words[place].kind == "digits" else found
+    while 0 <= place < len(row) and (row[place] in _DIGIT_TYPES or reading.words[place].kind in ("filler", "digits")):
+        found = place if reading.words[place].kind != "filler" else found
         place += step
     if found is not None:
         return found
-    return None if 0 <= place < len(reading.words) else place
+    return None if 0 <= place < len(row) else place
 
 
 def _mask_dates(masks: Masks, readings: Sequence[Reading], numbers: Numbers) -> None:

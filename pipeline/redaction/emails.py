@@ -112,9 +112,7 @@ def _is_mail_at(tokens: list[_Token], at: int) -> bool:
     if at == 0 or tokens[at].is_asked:
         return True
     before = tokens[at - 1].norm
-    return before not in WEB_BEFORE_AT and (
-        before not in ORDINARY or tokens[at - 1].has_atoms or len(before) == 1
-    )
+    return before not in WEB_BEFORE_AT and (before not in ORDINARY or tokens[at - 1].has_atoms or len(before) == 1)
 
 
 def _domain_end(tokens: list[_Token], at: int) -> int:
@@ -124,11 +122,7 @@ def _domain_end(tokens: list[_Token], at: int) -> int:
         end = at
     for place in range(at + 1, min(at + 1 + MAX_DOMAIN_WORDS, len(tokens))):
         norm = tokens[place].norm
-        if (
-            norm in ("dot", "point", "period")
-            and place + 1 < len(tokens)
-            and tokens[place + 1].norm in TOP_DOMAINS
-        ):
+        if norm in ("dot", "point", "period") and place + 1 < len(tokens) and tokens[place + 1].norm in TOP_DOMAINS:
             end = place + 1
         elif _has_top(norm) or norm in MAIL_PROVIDERS and end == at and place <= at + 2:
             end = place
@@ -197,11 +191,7 @@ def _answered(readings: Sequence[Reading], tokens: list[_Token], asked: list[int
 
 def _beside(tokens: list[_Token], place: int) -> Iterator[_Token]:
     for near in (place - 1, place + 1):
-        if (
-            0 <= near < len(tokens)
-            and tokens[near].is_asked
-            and not (near < place and _is_lead(tokens[near]))
-        ):
+        if 0 <= near < len(tokens) and tokens[near].is_asked and not (near < place and _is_lead(tokens[near])):
             yield tokens[near]
 
 
@@ -221,9 +211,7 @@ def _dangling(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[Mar
     if not tokens:
         return
     last = len(tokens) - 1
-    start = next(
-        (at for at in range(last, max(last - 6, -1), -1) if tokens[at].norm in ("dot", "underscore")), None
-    )
+    start = next((at for at in range(last, max(last - 6, -1), -1) if tokens[at].norm in ("dot", "underscore")), None)
     if start is not None and not any(tokens[at].norm in TOP_DOMAINS for at in range(start, last + 1)):
         first = _local_start(tokens, start)
         yield from ((token.turn, token.word) for token in tokens[first:])

@@ -22,9 +22,7 @@ MAX_AMOUNT_DIGITS: Final = 7
 MAX_BEFORE: Final = 4  # words back to "pay" or "at"
 YEARS: Final = (1900, 2099)
 _AFTER_MEASURE: Final = frozenset("of in off for ago later more or from at today left per".split())
-_TIME_UNITS: Final = frozenset(
-    "month year week day hour minute person line each device night piece tax".split()
-)
+_TIME_UNITS: Final = frozenset("month year week day hour minute person line each device night piece tax".split())
 
 
 def words_before(run: Run, readings: Sequence[Reading]) -> list[str]:
@@ -50,9 +48,7 @@ def is_measured(run: Run, readings: Sequence[Reading]) -> bool:
     after = words_after(run, readings)
     if not after or run.certain > MAX_AMOUNT_DIGITS:
         return False
-    return after[0] in UNITS_OF_MEASURE or (
-        after[0] in PER_WORDS and after[1:] != [] and after[1] in _TIME_UNITS
-    )
+    return after[0] in UNITS_OF_MEASURE or (after[0] in PER_WORDS and after[1:] != [] and after[1] in _TIME_UNITS)
 
 
 def is_pronoun(run: Run, readings: Sequence[Reading]) -> bool:
@@ -82,11 +78,7 @@ def is_everyday(run: Run, readings: Sequence[Reading]) -> bool:
 
 def _is_year(run: Run) -> bool:
     kinds = {atom.kind for atom in run.atoms}
-    spoken = (
-        len(run.atoms) <= 4
-        and kinds <= {"teen", "tens", "unit", "scale", "hundred"}
-        and bool(kinds - {"unit"})
-    )
+    spoken = len(run.atoms) <= 4 and kinds <= {"teen", "tens", "unit", "scale", "hundred"} and bool(kinds - {"unit"})
     written = len(run.atoms) == 1 and kinds == {"numeral"}
     return len(run.text) == 4 and (spoken or written) and YEARS[0] <= int(run.text) <= YEARS[1]
 

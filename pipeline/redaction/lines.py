@@ -72,11 +72,7 @@ def run(lines: Iterable[str], profile: Profile | None = None) -> Iterator[str | 
 
 def _fault(line: _Line) -> str:
     """Say what is wrong with the times of a line, in static text."""
-    if (
-        any(word.end_ms < word.start_ms for word in line.words)
-        or line.end_ms < line.start_ms
-        or line.start_ms < 0
-    ):
+    if any(word.end_ms < word.start_ms for word in line.words) or line.end_ms < line.start_ms or line.start_ms < 0:
         return "a range ends before it starts"
     if any(later.start_ms < word.start_ms for word, later in zip(line.words, line.words[1:], strict=False)):
         return "words are not in the order of their start"

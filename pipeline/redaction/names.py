@@ -113,14 +113,8 @@ def _length(reading: Reading, at: int) -> int:
     count = 0
     for word in reading.words[at : at + MAX_NAME_WORDS]:
         plain = _plain(word.norm)
-        is_name = word.kind in ("word", "month") and (
-            plain not in ORDINARY or plain in GIVEN_NAMES and not count
-        )
-        if (
-            not is_name
-            or len(plain) < 2
-            or not plain.replace("-", "").replace("'", "").replace(".", "").isalpha()
-        ):
+        is_name = word.kind in ("word", "month") and (plain not in ORDINARY or plain in GIVEN_NAMES and not count)
+        if not is_name or len(plain) < 2 or not plain.replace("-", "").replace("'", "").replace(".", "").isalpha():
             break
         count += 1
         if word.ends_sentence:
@@ -136,10 +130,7 @@ def _is_likely(reading: Reading, carrier: int, at: int, count: int) -> bool:
         return False
     after = reading.norms[at + count] if at + count < len(reading.norms) else None
     return (
-        after is None
-        or after in NAME_FOLLOWERS
-        or reading.norms[carrier] in TITLES
-        or reading.words[at].ends_sentence
+        after is None or after in NAME_FOLLOWERS or reading.norms[carrier] in TITLES or reading.words[at].ends_sentence
     )
 
 
@@ -151,9 +142,7 @@ def _with_spelling(reading: Reading, at: int) -> int:
 
 def _spelled(reading: Reading, turn: int, at: int) -> Iterator[Mark]:
     """Find single letters that start within three words, also "m as in mary"."""
-    first = next(
-        (i for i in range(at, min(at + 4, len(reading.norms))) if _is_letter(reading.norms[i])), None
-    )
+    first = next((i for i in range(at, min(at + 4, len(reading.norms))) if _is_letter(reading.norms[i])), None)
     if first is None:
         return
     last = at = first

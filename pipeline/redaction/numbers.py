@@ -91,7 +91,7 @@ class Numbers:
         for row in reversed(self._labels[: bisect_right(self._times, start_ms)]):
             if row.at_ms < start_ms - LABEL_MS or turn - row.turn > DATE_TURNS:
                 return ""
-            if row.label.kind == "EXPIRY" and not self._has_card_talk():
+            if _is_doubtful(row.label) and not self._has_card_talk():
                 continue
             if row.label.kind:
                 return row.label.kind if row.label.kind in ("DOB", "EXPIRY") else ""
@@ -160,7 +160,7 @@ class Numbers:
         if row.label.kind == "":
             is_own = row.turn == turn and 0 < at - row.label.last <= NEUTRAL_WORDS
             return is_own or (not row.label.is_weak and not self._is_used(row, run))
-        return row.label.kind != "EXPIRY" or self._has_card_talk()
+        return not _is_doubtful(row.label) or self._has_card_talk()
 
     def _is_used(self, row: Placed, run: Run) -> bool:
         """Say whether another number has followed the label: one order number is all that it explains."""
@@ -219,18 +219,14 @@ class Numbers:
         """Say whether an unexplained number ended just before, so that `2024` may be its next group."""
         track = self._readings[run.turn].track
         return any(
-            judged.type
-            and self._readings[judged.run.turn].track == track
-            and run.start_ms - judged.run.end_ms < 8_000
+            judged.type and self._readings[judged.run.turn].track == track and run.start_ms - judged.run.end_ms < 8_000
             for judged in self.judged[-4:]
         )
 
     def _join_cards(self) -> None:
         """Find a card whose groups are runs of their own, with talk between them."""
         for track in ("customer", "agent"):
-            rows = [
-                row for row in self.judged if self._readings[row.run.turn].track == track and self._joins(row)
-            ]
+            rows = [row for row in self.judged if self._readings[row.run.turn].track == track and self._joins(row)]
             for first, row in enumerate(rows):
                 self._join_from(rows[first:], row.run.start_ms)
 
@@ -247,6 +243,11 @@ class Numbers:
                 for part in rows[:count]:
                     part.types = ["CREDITCARD"] * len(part.types)
                     part.is_held = False
+
+
+def _is_doubtful(label: Label) -> bool:
+    """Say whether a contract may be meant: "expires", "valid until"."""
+    return label.kind == "EXPIRY" and label.is_weak
 
 
 def _around_card(run: Run, card: tuple[int, int]) -> list[str]:

@@ -12,13 +12,11 @@ MAX_STREET_DIGITS: Final = 5
 Mark = tuple[int, int, int]  # turn, first word, last word
 
 _STREETS: Final = frozenset(
-    """street st avenue ave road rd drive dr lane ln boulevard blvd court ct place pl circle terrace parkway pkwy highway
-    hwy way square trail loop alley crescent""".split()
+    """street st avenue ave road rd drive dr lane ln boulevard blvd court ct place pl circle terrace parkway pkwy
+    highway hwy way square trail loop alley crescent""".split()
 )
 _UNITS: Final = frozenset("apartment apt unit suite number floor".split())
-_DIRECTIONS: Final = frozenset(
-    "north south east west northeast northwest southeast southwest n s e w".split()
-)
+_DIRECTIONS: Final = frozenset("north south east west northeast northwest southeast southwest n s e w".split())
 _WEAK_MIDDLES: Final = frozenset(
     """of the to and or a in on at by for is was more my your this that way days down up other same out only no any
     it one big long small""".split()

@@ -7,17 +7,14 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
+from pipeline.redaction.labels_en import CONTEXTS, MAIL_CONTEXTS, NAME_QUESTIONS, WEAK_CONTEXTS
 from pipeline.redaction.tables_en import (
-    CONTEXTS,
     MAIL_CONNECTORS,
-    MAIL_CONTEXTS,
     MAIL_PROVIDERS,
-    NAME_QUESTIONS,
     PRONOUN_BEFORE_ONE,
     RANGE_WORDS,
     STRONG_NAME_CARRIERS,
     UNITS_OF_MEASURE,
-    WEAK_CONTEXTS,
     WEAK_NAME_CARRIERS,
 )
 from pipeline.redaction.words import Lexeme, read
@@ -147,7 +144,8 @@ _MAIL_WORDS: Final = (MAIL_CONNECTORS | MAIL_PROVIDERS) - {
     "under",
 }
 _STRONG_WORDS: Final = frozenset(
-    "cvv cvc cvv2 csc ssn itin iban expiration expiry birthday birthdate dob passcode password pin social routing".split()
+    """cvv cvc cvv2 csc ssn itin iban expiration expiry birthday birthdate dob passcode password pin social
+    routing""".split()
 )
 
 
@@ -208,30 +206,21 @@ def _is_wall(words: list[Lexeme], inside: list[int], place: int, is_head: bool, 
     after = words[inside[place + 1]] if place + 1 < len(inside) else None
     if word.norm not in RANGE_WORDS and (before is not None or after is not None):
         return False
-    return not (
-        (_is_single(before) or before is None and is_head)
-        and (_is_single(after) or after is None and is_tail)
-    )
+    return not ((_is_single(before) or before is None and is_head) and (_is_single(after) or after is None and is_tail))
 
 
 def _is_single(word: Lexeme | None) -> bool:
     if word is None or not word.atoms:
         return False
     kind, value = word.atoms[-1]
-    return (
-        kind in ("unit", "substitute", "multiplier")
-        or kind == "numeral"
-        and (len(value) == 1 or len(value) >= 3)
-    )
+    return kind in ("unit", "substitute", "multiplier") or kind == "numeral" and (len(value) == 1 or len(value) >= 3)
 
 
 def _trimmed(words: list[Lexeme], part: list[int], is_head: bool, is_tail: bool) -> Iterator[Piece]:
     """Drop doubtful words at an edge that no neighbouring turn can make digits."""
     while part and not is_tail and _atom(words, part[-1]) in ("multiplier", "substitute"):
         part = part[:-1]
-    while part and _atom(words, part[0]) in ("scale", "hundred", "plural"):
-        part = part[1:]
-    while part and not is_head and _atom(words, part[0]) == "substitute":
+    while part and not is_head and _atom(words, part[0]) in ("scale", "hundred", "plural", "substitute"):
         part = part[1:]
     has_digits = any(words[at].kind == "digits" for at in part)
     if part and (has_digits or is_tail) and not _is_pronoun(words, part):
@@ -270,7 +259,5 @@ def _dates(words: list[Lexeme]) -> Iterator[tuple[int, int]]:
 
 def _dated(words: list[Lexeme], inside: list[int]) -> Iterator[tuple[int, int]]:
     kinds = {words[at].kind for at in inside}
-    if "date" in kinds or (
-        "month" in kinds and (len(inside) > 1 or words[inside[0]].norm not in ("may", "march"))
-    ):
+    if "date" in kinds or ("month" in kinds and (len(inside) > 1 or words[inside[0]].norm not in ("may", "march"))):
         yield inside[0], inside[-1]

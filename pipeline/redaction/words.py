@@ -21,9 +21,7 @@ from pipeline.redaction.tables_en import (
     UNITS,
 )
 
-AtomKind = Literal[
-    "unit", "teen", "tens", "hundred", "scale", "multiplier", "plural", "numeral", "substitute"
-]
+AtomKind = Literal["unit", "teen", "tens", "hundred", "scale", "multiplier", "plural", "numeral", "substitute"]
 # `digits` always counts; `maybe` counts beside digits; `amount`, `date`, `ordinal` and `month` explain digits.
 WordKind = Literal["word", "filler", "digits", "maybe", "amount", "date", "ordinal", "month"]
 
@@ -49,9 +47,7 @@ _PUNCTUATION: Final = " .,?!;:\"'()[]{}<>…*#“”‘’"
 _AMOUNT: Final = re.compile(
     r"[$£€].*\d.*|\d[\d,]*(\.\d+)?%|\d{1,2}:\d{2}([ap]\.?m)?|\d{1,2}[ap]\.?m|\d{1,4}\.\d{1,2}|\d+'?s|\d{1,3}k"
 )
-_DATE: Final = re.compile(
-    r"\d{1,2}[/-]\d{1,2}[/-](\d{2}|\d{4})|\d{4}-\d{2}-\d{2}|(0?[1-9]|1[0-2])/(\d{2}|\d{4})"
-)
+_DATE: Final = re.compile(r"\d{1,2}[/-]\d{1,2}[/-](\d{2}|\d{4})|\d{4}-\d{2}-\d{2}|(0?[1-9]|1[0-2])/(\d{2}|\d{4})")
 _ORDINAL: Final = re.compile(r"\d{1,2}(st|nd|rd|th)")
 _NUMERAL: Final = re.compile(r"\+?[\d][\d,.\-/()+_ ]*")
 _NUMBER_PARTS: Final = frozenset((*UNITS, *TEENS, *TENS, "hundred"))
@@ -62,13 +58,9 @@ def _table() -> dict[str, Lexeme]:
     known: dict[str, Lexeme] = {word: Lexeme(word, "filler") for word in FILLERS}
     known |= {word: Lexeme(word, "ordinal") for word in ORDINALS}
     known |= {word: Lexeme(word, "month") for word in MONTHS}
-    known |= {
-        word: Lexeme(word, "maybe", (Atom("substitute", digit),)) for word, digit in SUBSTITUTES.items()
-    }
+    known |= {word: Lexeme(word, "maybe", (Atom("substitute", digit),)) for word, digit in SUBSTITUTES.items()}
     known |= {word: Lexeme(word, "maybe", (Atom("scale", zeros),)) for word, zeros in SCALES.items()}
-    known |= {
-        word: Lexeme(word, "maybe", (Atom("multiplier", times),)) for word, times in MULTIPLIERS.items()
-    }
+    known |= {word: Lexeme(word, "maybe", (Atom("multiplier", times),)) for word, times in MULTIPLIERS.items()}
     known |= {word: Lexeme(word, "maybe", (Atom("plural", digit),)) for word, digit in PLURALS.items()}
     known |= {word: Lexeme(word, "digits", (Atom("unit", digit),)) for word, digit in UNITS.items()}
     known |= {word: Lexeme(word, "maybe", (Atom("unit", "0"),)) for word in ("oh", "o")}
@@ -79,9 +71,7 @@ def _table() -> dict[str, Lexeme]:
 
 
 _KNOWN: Final = _table()
-_SENTENCE: Final = {
-    word: Lexeme(lexeme.norm, lexeme.kind, lexeme.atoms, True) for word, lexeme in _KNOWN.items()
-}
+_SENTENCE: Final = {word: Lexeme(lexeme.norm, lexeme.kind, lexeme.atoms, True) for word, lexeme in _KNOWN.items()}
 
 
 def read(text: str) -> Lexeme:

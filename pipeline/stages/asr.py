@@ -174,6 +174,7 @@ class AsrState:
     is_ended: bool = False
 
     def voice(self, track: Track) -> Voice:
+        """Return one track."""
         return self.customer if track == "customer" else self.agent
 
 
@@ -188,8 +189,8 @@ class Asr(Machine[AsrState]):
     def on_record(self, state: AsrState, record: Record) -> Sequence[Record]:
         """Advance one contact by one audio record, mark or watermark.
 
-        Watermarks come from audio.frames and speech.marks, in any order. The end is complete when the marks have
-        passed it: until then the audio's end may have overtaken the last marks.
+        Watermarks come from audio.frames and speech.marks, in any order. The end is complete when the marks
+        have passed it: until then the audio's end may have overtaken the last marks.
 
         Raises:
             FrameGap: a sample counter jumps by more than an hour; the state is unchanged.
@@ -227,10 +228,10 @@ class Asr(Machine[AsrState]):
             if segment.answer is None and state.voice(segment.track).pcm.end_sample >= segment.end_sample
         ]
         partials = [
-            Ask(_partial_id(track, voice), SERVICE)
+            Ask(ask_id, SERVICE)
             for track in TRACKS
-            if (voice := state.voice(track)).partial_asked is not None
-            and voice.pcm.end_sample >= voice.partial_asked
+            if (ask_id := _partial_id(track, voice := state.voice(track)))
+            and voice.pcm.end_sample >= (voice.partial_asked or 0)
         ]
         return [*finals, *partials]
 
@@ -375,10 +376,11 @@ def _final_id(segment: Closed) -> str:
     return f"final/{segment.track}/{segment.first_sample}/{segment.attempt}"
 
 
-def _partial_id(track: Track, voice: Voice) -> str:
-    """Name the partial that a track is asking; no ask has the id of a track that asks nothing."""
-    first_sample = voice.open.first_sample if voice.open else None
-    return f"partial/{track}/{first_sample}/{voice.partial_asked}"
+def _partial_id(track: Track, voice: Voice) -> str | None:
+    """Name the partial that a track is asking, if it asks one."""
+    if voice.open is None or voice.partial_asked is None:
+        return None
+    return f"partial/{track}/{voice.open.first_sample}/{voice.partial_asked}"
 
 
 def _words(

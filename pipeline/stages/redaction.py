@@ -125,11 +125,7 @@ class Redactor(Machine[RedactorState]):
     def _on_partial(self, state: RedactorState, turn: Turn) -> Sequence[Record]:
         before = _find(state, turn.turn_id) or state.live.get(turn.turn_id)
         heard = _heard(turn)
-        if (
-            before is not None
-            and (before.is_final or before.rev >= turn.rev)
-            or heard.end_ms <= state.floor_ms
-        ):
+        if before is not None and (before.is_final or before.rev >= turn.rev) or heard.end_ms <= state.floor_ms:
             return ()
         state.live.pop(turn.turn_id, None)
         state.live[turn.turn_id] = heard
@@ -154,9 +150,7 @@ class Redactor(Machine[RedactorState]):
             state.heard.remove(before)
         state.live.pop(turn.turn_id, None)
         insort(state.heard, heard, key=_order)
-        changed = self._settle(
-            state, turn.tenant, heard, is_late=before is None and heard.end_ms <= state.floor_ms
-        )
+        changed = self._settle(state, turn.tenant, heard, is_late=before is None and heard.end_ms <= state.floor_ms)
         _forget(state)
         return changed
 
@@ -186,13 +180,9 @@ class Redactor(Machine[RedactorState]):
             return self._published(tenant, current, None)
         lines = lines_of(state.heard)
         order = sorted(state.heard, key=lambda heard: heard is not current)
-        return [
-            record for heard in order for record in self._republished(tenant, heard, lines, heard is current)
-        ]
+        return [record for heard in order for record in self._republished(tenant, heard, lines, heard is current)]
 
-    def _republished(
-        self, tenant: str, heard: Heard, lines: dict[Track, Line], is_current: bool
-    ) -> Sequence[Record]:
+    def _republished(self, tenant: str, heard: Heard, lines: dict[Track, Line], is_current: bool) -> Sequence[Record]:
         spans = text_spans(heard, lines)
         if is_current:
             heard.spans = spans
@@ -308,10 +298,7 @@ def _thawed(heard: Heard, masks: list[str], decided_sample: int) -> list[str]:
 
 def _without_digits(masks: list[str], reading: Reading) -> list[str]:
     """Mask every digit of a turn that comes when its neighbours are forgotten."""
-    return [
-        mask or ("PII" if word.kind == "digits" else "")
-        for mask, word in zip(masks, reading.words, strict=True)
-    ]
+    return [mask or ("PII" if word.kind == "digits" else "") for mask, word in zip(masks, reading.words, strict=True)]
 
 
 def _remember(state: RedactorState, verdict: Verdict) -> None:

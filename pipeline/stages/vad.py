@@ -112,6 +112,7 @@ class VadState:
     is_ended: bool = False
 
     def ear(self, track: Track) -> Ear:
+        """Return one track."""
         return self.customer if track == "customer" else self.agent
 
 
@@ -181,7 +182,7 @@ class Vad(Machine[VadState]):
                 self._close(state, track, ear.judged_until)
         marks = list(self._release(state, mark))
         state.is_ended = True
-        # A reader of audio.frames too has seen the audio's end: progress beyond it says that the marks are whole.
+        # Whoever reads audio.frames too knows the audio's end: progress beyond it says that no mark is due.
         return [*marks, replace(mark, time_ms=mark.time_ms + 1, is_end=False), mark]
 
     def _pad(self, state: VadState, track: Track, count: int) -> None:

@@ -15,7 +15,9 @@ from topics.records import Word
 pytestmark = pytest.mark.unit
 
 
-def _request(first_ms: int, end_ms: int, previous_end_ms: int | None = None, **other: Any) -> Transcribe:  # Any: any field
+def _request(
+    first_ms: int, end_ms: int, previous_end_ms: int | None = None, **other: Any
+) -> Transcribe:  # Any: any field
     fields: dict[str, Any] = {"is_final": True, "is_cut": False} | other  # Any: any field
     previous = None if previous_end_ms is None else previous_end_ms * 8
     return Transcribe(
@@ -56,7 +58,14 @@ def test_a_word_of_the_other_track_is_not_heard(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     ("middle_ms", "owner"),
-    [(1_950, "first"), (2_149, "first"), (2_151, "second"), (2_450, "second"), (2_999, "second"), (3_400, "third")],
+    [
+        (1_950, "first"),
+        (2_149, "first"),
+        (2_151, "second"),
+        (2_450, "second"),
+        (2_999, "second"),
+        (3_400, "third"),
+    ],
 )
 def test_a_word_between_segments_has_one_owner(tmp_path: Path, middle_ms: int, owner: str) -> None:
     service = _service(tmp_path, _word("word", middle_ms - 50, middle_ms + 50))

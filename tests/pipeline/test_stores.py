@@ -41,6 +41,15 @@ def test_postgres_keeps_its_rows_over_a_restart(store_home: Path) -> None:
     assert [False, False] == [processes.is_alive(server.pid) for server in (first, second)]
 
 
+def test_removed_cluster_is_made_afresh(store_home: Path) -> None:
+    stores.start_postgres(store_home).stop()
+    cluster = (store_home / "postgres").resolve()
+    stores.remove(store_home)
+    stores.remove(store_home)
+    assert not cluster.exists()
+    stores.start_postgres(store_home).stop()
+
+
 def test_a_second_stop_changes_nothing(store_home: Path) -> None:
     server = stores.start_valkey(store_home)
     server.stop()

@@ -97,7 +97,7 @@ def disturbed(script: Script, seed: int) -> Outcome:
 def finals(log: MemoryLog) -> Finals:
     """Return what readers end up with: the latest record of each identity, without revisions.
 
-    An empty set and no set say the same. Of two watermarks the later one counts.
+    An empty set and no set say the same. Of watermarks the end counts, else the latest.
     """
     latest: Finals = {}
     for topic, entries in log.topics.items():
@@ -108,8 +108,13 @@ def finals(log: MemoryLog) -> Finals:
     return {place: _bare(record) for place, record in latest.items() if not _is_empty(record)}
 
 
+def stored(services: Services) -> object:
+    """Return what the archive has stored; None where it does not run."""
+    return getattr(services.get("objects"), "stored", None)
+
+
 def broken_promises(log: MemoryLog) -> list[str]:
-    """Name what no schedule may show: one revision with two contents, or a final that a later partial replaces."""
+    """Name what no schedule may show: one revision with two contents."""
     found = []
     for topic, entries in log.topics.items():
         seen: dict[tuple[bytes, Hashable, int], Record] = {}
@@ -223,20 +228,20 @@ class _Run:
         return bool(waiting)
 
     def _answer(self, worker: MemoryWorker) -> bool:
-        questions = worker.questions
-        if questions:
-            question = self._chance.choice(questions)
-            worker.reply(question, self.outcome.services[question.ask.service](question.request))
-        return bool(questions)
+        if not worker.questions:
+            return False
+        question = self._chance.choice(worker.questions)
+        worker.reply(question, self.outcome.services[question.ask.service](question.request))
+        return True
 
     def _advance(self, worker: MemoryWorker) -> bool:
         return self._step(worker) or self._answer(worker)
 
 
-def _rank(record: Record) -> tuple[int, bool]:
+def _rank(record: Record) -> tuple[bool, int]:
     if isinstance(record, Watermark):
-        return record.time_ms, record.is_end
-    return int(getattr(record, "rev", 0)), False
+        return record.is_end, record.time_ms
+    return False, int(getattr(record, "rev", 0))
 
 
 def _is_empty(record: Record) -> bool:
@@ -253,10 +258,16 @@ def _bare(record: Record) -> Record:
     return bare
 
 
-def difference(expected: Finals, actual: Finals) -> str:
-    """Name the first places where two outcomes differ; no content."""
-    wrong = [place for place in sorted({*expected, *actual}, key=repr) if expected.get(place) != actual.get(place)]
-    return "; ".join(f"{topic} {identity}" for topic, _, identity in wrong[:5])
+def faults(expected: Outcome, actual: Outcome) -> list[str]:
+    """Name what a disturbed run did otherwise than the quiet one; places alone, no content."""
+    before, after = finals(expected.log), finals(actual.log)
+    wrong = [place for place in sorted({*before, *after}, key=repr) if before.get(place) != after.get(place)]
+    found = [f"{topic} {identity}" for topic, _, identity in wrong[:5]] + broken_promises(actual.log)
+    if stored(expected.services) != stored(actual.services):
+        found.append("the archive differs")
+    if actual.log.dead:
+        found.append("records were dead-lettered")
+    return found
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -269,12 +280,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--script", choices=("text", "whole"), default="text")
     options = parser.parse_args(arguments)
     script = getattr(scripts, options.script)()
-    expected, counts = finals(quiet(script).log), defaultdict[str, int](int)
+    expected, counts = quiet(script), defaultdict[str, int](int)
     for seed in range(options.first, options.first + options.seeds):
         outcome = disturbed(script, seed)
-        wrong = difference(expected, finals(outcome.log)) or "; ".join(broken_promises(outcome.log))
+        wrong = faults(expected, outcome)
         if wrong:
-            print(f"seed {seed}: {wrong}")
+            print(f"seed {seed}:", "; ".join(wrong))
             return 1
         for name, count in outcome.counts.items():
             counts[name] += count

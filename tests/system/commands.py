@@ -5,31 +5,33 @@ found by it, whoever its parent is by then.
 """
 
 import os
-import select
 import signal
-import subprocess
 import sys
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from pipeline import broker
+from bench.watched import Child, plain_environment, prepare, wait_until
 
 REPOSITORY = Path(__file__).parents[2]
-JARS = REPOSITORY / ".kafka" / f"libs-{broker.KAFKA_VERSION}"
 DEMO = REPOSITORY / "pipeline" / "demo"
 REFERENCE = DEMO / "reference.json"
 SCRIPTED = f"scripted:{REFERENCE}"
-TRUNKLINE = Path(sys.executable).parent / "trunkline"
+BIN = Path(sys.executable).parent
+TRUNKLINE = (BIN / "trunkline",)
+MODULE = (BIN / "python", "-m", "pipeline")
+
+Variables = Mapping[str, str]
+NONE: Variables = {}
 
 LIMIT_S = 300.0  # of a command; the machine is shared
 END_LIMIT_S = 60.0  # of processes that are on their way out
 _MARK = "SYSTEM_TEST_PLACE"
-_OURS = ("TRUNKLINE_", "KAFKA_BOOTSTRAP")
-_POLL_S = 0.05
+# Compiled modules beside pytest's cache: a command that compiles everything anew takes 3 s instead of 1.
+_COMPILED = REPOSITORY / ".pytest_cache" / "compiled"
 
 
 @dataclass(frozen=True)
@@ -47,62 +49,6 @@ class Ran:
         return self.err.splitlines()
 
 
-class Started:
-    """A command that runs; its output is read line by line."""
-
-    def __init__(self, process: "subprocess.Popen[bytes]") -> None:
-        self.process = process
-        self.began_s = time.monotonic()
-        self._out = b""
-        self._err = b""
-
-    @property
-    def out(self) -> str:
-        """What has been read of stdout so far."""
-        return self._out.decode()
-
-    def wait_for(self, text: str, limit_s: float = LIMIT_S) -> str:
-        """Read until stdout holds a text; return the line that holds it.
-
-        Raises:
-            AssertionError: the command ended, or the time is over.
-        """
-        until_s = time.monotonic() + limit_s
-        while not any(text in line for line in self.out.splitlines(keepends=True) if line.endswith("\n")):
-            assert time.monotonic() < until_s, f"no {text!r} within {limit_s} s:\n{self.out}\n{self._err.decode()}"
-            assert self._read(_POLL_S), f"ended without {text!r}:\n{self.out}\n{self._err.decode()}"
-        return next(line for line in self.out.splitlines() if text in line)
-
-    def signal(self, number: signal.Signals) -> None:
-        """Send a signal to the command alone, not to its children."""
-        self.process.send_signal(number)
-
-    def end(self, limit_s: float = LIMIT_S) -> Ran:
-        """Read until it ends."""
-        until_s = time.monotonic() + limit_s
-        while self._read(_POLL_S):
-            assert time.monotonic() < until_s, f"has not ended:\n{self.out}\n{self._err.decode()}"
-        code = self.process.wait(limit_s)
-        return Ran(code, self.out, self._err.decode(), time.monotonic() - self.began_s)
-
-    def _read(self, wait_s: float) -> bool:
-        """Take what there is; False once the command has ended and all is read.
-
-        A child that outlives the command may hold the pipes open, so their end is not waited for.
-        """
-        assert self.process.stdout is not None
-        assert self.process.stderr is not None
-        pipes = [self.process.stdout.fileno(), self.process.stderr.fileno()]
-        has_ended = self.process.poll() is not None
-        ready, _, _ = select.select(pipes, [], [], 0 if has_ended else wait_s)
-        got = {pipe: os.read(pipe, 1 << 16) for pipe in ready}
-        self._out += got.get(pipes[0], b"")
-        self._err += got.get(pipes[1], b"")
-        if not has_ended and ready and not any(got.values()):
-            time.sleep(wait_s)
-        return not has_ended or any(got.values())
-
-
 @dataclass(frozen=True)
 class Place:
     """A working folder and the variables of the user's shell."""
@@ -111,29 +57,23 @@ class Place:
     variables: dict[str, str] = field(default_factory=dict)
     mark: str = field(default_factory=lambda: uuid.uuid4().hex)
 
-    def type(self, *arguments: str | Path, command: Sequence[str | Path] = (TRUNKLINE,), **more: str) -> Started:
-        """Start a command; `more` are variables for it alone."""
-        kept = {name: value for name, value in os.environ.items() if not name.startswith(_OURS)}
-        process = subprocess.Popen(
-            [str(part) for part in (*command, *arguments)],
-            cwd=self.folder,
-            env=kept | {_MARK: self.mark} | self.variables | more,
-            stdin=subprocess.DEVNULL,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-            start_new_session=True,  # a Ctrl-C at the test run's terminal is not the command's
-        )
-        return Started(process)
+    @property
+    def environment(self) -> dict[str, str]:
+        """What each command of this place sees."""
+        compiled = {"PYTHONPYCACHEPREFIX": str(_COMPILED), "PYTHONDONTWRITEBYTECODE": ""}
+        return plain_environment() | compiled | {_MARK: self.mark} | self.variables
+
+    def type(
+        self, *arguments: str | Path, command: Sequence[str | Path] = TRUNKLINE, variables: Variables = NONE
+    ) -> Child:
+        """Start a command; `variables` are for it alone."""
+        return Child((*command, *arguments), self.folder, {**self.environment, **variables})
 
     def run(
-        self,
-        *arguments: str | Path,
-        command: Sequence[str | Path] = (TRUNKLINE,),
-        limit_s: float = LIMIT_S,
-        **more: str,
+        self, *arguments: str | Path, command: Sequence[str | Path] = TRUNKLINE, variables: Variables = NONE
     ) -> Ran:
         """Run a command to its end."""
-        return self.type(*arguments, command=command, **more).end(limit_s)
+        return ended(self.type(*arguments, command=command, variables=variables))
 
     def processes(self) -> dict[int, str]:
         """Every process of this place that lives, with its command line."""
@@ -168,22 +108,19 @@ class Place:
                 os.kill(pid, signal.SIGKILL)
 
 
+def ended(child: Child) -> Ran:
+    """Wait until a command has ended."""
+    began_s = time.monotonic()
+    code = child.end(LIMIT_S)
+    return Ran(code, child.out, child.err, time.monotonic() - began_s)
+
+
 @contextmanager
 def place(folder: Path, **variables: str) -> Iterator[Place]:
     """Make a working folder that knows the jars of the repository, and end what its commands left behind."""
-    (folder / ".kafka").mkdir(parents=True)
-    if JARS.is_dir():
-        (folder / ".kafka" / JARS.name).symlink_to(JARS)
+    prepare(folder)
     made = Place(folder, variables)
     try:
         yield made
     finally:
         made.end_all()
-
-
-def wait_until(is_true: Callable[[], bool], limit_s: float) -> bool:
-    """Ask again and again; whether it became true in time."""
-    until_s = time.monotonic() + limit_s
-    while not (answer := is_true()) and time.monotonic() < until_s:
-        time.sleep(_POLL_S)
-    return answer

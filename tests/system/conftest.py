@@ -6,9 +6,14 @@ from dataclasses import dataclass
 from pathlib import Path
 from uuid import uuid4
 
+import numpy as np
 import pytest
+from numpy.typing import NDArray
 
+from bench.screen import Screen
+from bench.watched import DEFAULT, wait_until, watched
 from tests.system.commands import DEMO, REPOSITORY, SCRIPTED, Place, Ran, place
+from tests.system.looking import look, stored_audio
 from topics import admin
 
 RECORDED = REPOSITORY.parent / "shared" / "data" / "calls"
@@ -95,3 +100,37 @@ def recorded_call() -> tuple[Path, Path]:
     if not all(path.is_file() for path in pair):
         pytest.skip(f"no recorded call in {RECORDED}: it is not part of the repository")
     return pair
+
+
+@dataclass(frozen=True)
+class Kept:
+    """A demo that was left open after its call, then stopped with Ctrl-C.
+
+    Attributes:
+        evidence: by place, everything that could be read there while it stood open.
+        restricted: the same of topics that may hold what was said.
+        audio: by track and first sample, the samples of the object store.
+        ran: how it ended.
+        left: processes, run files and folders that were there a minute later.
+    """
+
+    evidence: dict[str, str]
+    restricted: dict[str, str]
+    audio: dict[tuple[str, int], NDArray[np.int16]]
+    ran: Ran
+    left: list[object]
+
+
+@pytest.fixture(scope="session")
+def kept_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
+    """The demo call on everything that `trunkline demo --keep` starts, looked at from outside."""
+    with place(tmp_path_factory.mktemp("kept") / "shell") as shell:
+        with watched(shell.folder, DEFAULT, 8, **shell.environment) as demo, Screen(demo.page, demo.contact_id) as screen:
+            demo.wait_for_end()
+            assert wait_until(lambda: any(one.frame["type"] == "end" for one in screen.seen), 20)
+            evidence, restricted = look(demo, screen, shell.folder)
+        code = demo.child.process.returncode
+        evidence["stdout"], evidence["stderr"] = demo.child.out, demo.child.err
+        left: list[object] = [*shell.left_over().items(), *shell.run_files(), *shell.demo_folders()]
+        audio = stored_audio(shell.folder / ".trunkline" / "objects")
+        yield Kept(evidence, restricted, audio, Ran(code, demo.child.out, demo.child.err, 0), left)

@@ -48,9 +48,7 @@ def test_restricted_topic_cannot_outstay_its_hours_in_an_open_segment() -> None:
 
 
 def test_dead_letters_of_restricted_topics_stay_for_hours() -> None:
-    kept = {
-        name: int(topic.config["retention.ms"]) for name, topic in DECLARED.items() if name.endswith(".dead")
-    }
+    kept = {name: int(topic.config["retention.ms"]) for name, topic in DECLARED.items() if name.endswith(".dead")}
     assert 24 * HOUR_MS == kept["local.transcript.raw.dead"]
     assert 7 * 24 * HOUR_MS == kept["local.transcript.redacted.dead"]
 
@@ -92,17 +90,13 @@ def test_setting_that_is_not_declared_is_the_operators() -> None:
 def test_partition_count_of_a_keyed_topic_is_never_changed() -> None:
     steps = admin.plan([AUDIO], [replace(found(AUDIO), partitions=6)])
     assert [AUDIO.name] == [refusal.topic for refusal in steps.refusals]
-    assert (
-        "it has 6 partitions, 12 are declared; another count would move contacts" in steps.refusals[0].reason
-    )
+    assert "it has 6 partitions, 12 are declared; another count would move contacts" in steps.refusals[0].reason
     assert not steps.is_empty
 
 
 def test_partition_count_of_another_topic_is_refused_too() -> None:
     steps = admin.plan([POLICIES], [replace(found(POLICIES), partitions=3)])
-    assert ["it has 3 partitions, 1 are declared; its readers expect one"] == [
-        one.reason for one in steps.refusals
-    ]
+    assert ["it has 3 partitions, 1 are declared; its readers expect one"] == [one.reason for one in steps.refusals]
 
 
 def test_replication_that_differs_is_refused_unless_it_is_the_brokers() -> None:

@@ -15,9 +15,7 @@ from topics.records import Record
 pytestmark = pytest.mark.unit
 
 KINDS: list[type[Any]] = [
-    kind
-    for kind in vars(records).values()
-    if is_dataclass(kind) and isinstance(kind, type) and hasattr(kind, "schema")
+    kind for kind in vars(records).values() if is_dataclass(kind) and isinstance(kind, type) and hasattr(kind, "schema")
 ]
 PRIMITIVES = {str: "string", int: "long", float: "double", bool: "boolean", bytes: "bytes"}
 Shape = Any  # an Avro type with names in place of definitions: a string, a list or a dict
@@ -42,8 +40,7 @@ def python_fields(kind: type[Any]) -> list[Shape]:
     """Return (name, Avro type, default or MISSING) of each field, as the class has them."""
     hints = get_type_hints(kind)
     return [
-        (field.name, avro_of(hints[field.name]), default_of(field.default, hints[field.name]))
-        for field in fields(kind)
+        (field.name, avro_of(hints[field.name]), default_of(field.default, hints[field.name])) for field in fields(kind)
     ]
 
 
@@ -65,10 +62,7 @@ def shape_of(schema: Shape, named: dict[str, Shape]) -> Shape:
     if schema["type"] == "enum":
         named[schema["name"]] = {"enum": schema["symbols"]}
     else:
-        shapes = [
-            (one["name"], shape_of(one["type"], named), one.get("default", MISSING))
-            for one in schema["fields"]
-        ]
+        shapes = [(one["name"], shape_of(one["type"], named), one.get("default", MISSING)) for one in schema["fields"]]
         named[schema["name"]] = {"record": schema["name"], "fields": shapes}
     return named[schema["name"]]
 

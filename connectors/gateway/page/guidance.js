@@ -88,7 +88,8 @@ function makeCard(hint, on) {
 }
 
 function makeSummary(hint, on) {
-  const points = hint.points.map((point) => el("li", "", ...words(point.text), " ", ...point.turn_ids.map((turnId) => cite(turnId, on))));
+  const cites = (point) => point.turn_ids.map((turnId) => cite(turnId, on));
+  const points = hint.points.map((point) => el("li", "", ...words(point.text), " ", ...cites(point)));
   const body = points.length ? el("ul", "points", ...points) : el("p", "body", ...words(hint.body));
   const card = el("li", "card summary", el("p", "kind", "Summary"), body);
   card.dataset.guidance = hint.guidance_id;
@@ -140,7 +141,8 @@ function answers(hint, on) {
     return made;
   };
   const policy = el("span", "policy", hint.policy && `${hint.policy} v${hint.policy_version}`);
-  return el("div", "answers", button("accept", "Accept", "accepted"), button("dismiss", "Dismiss", "dismissed"), policy);
+  const buttons = [button("accept", "Accept", "accepted"), button("dismiss", "Dismiss", "dismissed")];
+  return el("div", "answers", ...buttons, policy);
 }
 
 function showAnswer(card, guidanceId, state) {

@@ -54,7 +54,8 @@ function linkOf(state) {
 
 function entry(contact, isShown) {
   const since = new Date(contact.first_logged_ms).toLocaleTimeString([], { hour: "2-digit", minute: "2-digit" });
-  const link = el("a", contact.is_live ? "is-live" : "", el("span", "dot"), contact.agent || "Call", " ", el("time", "", since));
+  const parts = [el("span", "dot"), contact.agent || "Call", " ", el("time", "", since)];
+  const link = el("a", contact.is_live ? "is-live" : "", ...parts);
   link.href = `/?contact=${encodeURIComponent(contact.contact_id)}`;
   link.title = contact.contact_id;
   if (isShown) link.setAttribute("aria-current", "page");

@@ -30,8 +30,10 @@ export function reduce(state, frame, nowMs) {
 }
 
 const CHANGES = {
-  turn: (state, frame, nowMs) =>
-    heard(isNewerTurn(state.turns.get(frame.turn_id), frame) ? put(state, "turns", frame.turn_id, frame) : state, frame.end_ms, nowMs),
+  turn(state, frame, nowMs) {
+    const isNews = isNewerTurn(state.turns.get(frame.turn_id), frame);
+    return heard(isNews ? put(state, "turns", frame.turn_id, frame) : state, frame.end_ms, nowMs);
+  },
   guidance: (state, frame) =>
     isNewer(state.guidance.get(frame.cause_id), frame) ? put(state, "guidance", frame.cause_id, frame) : state,
   feedback: (state, frame) =>
@@ -43,8 +45,10 @@ const CHANGES = {
   clock: (state, frame, nowMs) => heard(state, frame.time_ms, nowMs),
   status: (state, frame) => ({ ...state, isDegraded: frame.state === "degraded" }),
   snapshot,
-  link: (state, frame) =>
-    state.link === frame.link ? state : { ...state, link: frame.link, clicked: frame.link === "live" ? state.clicked : new Map() },
+  link(state, { link }) {
+    if (state.link === link) return state;
+    return { ...state, link, clicked: link === "live" ? state.clicked : new Map() };
+  },
   clicked: (state, frame) => put(forget(state, frame.guidance_id), "clicked", frame.guidance_id, frame.action),
   error: (state, frame) =>
     frame.guidance_id && state.clicked.has(frame.guidance_id)

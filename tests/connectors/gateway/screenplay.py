@@ -1,4 +1,4 @@
-"""Records of an invented call, and a gateway without Kafka that plays them: what the gateway's tests share."""
+"""Records of an invented call, and a gateway without Kafka that plays them, for all tests of the gateway."""
 
 import asyncio
 from collections.abc import AsyncIterator, Iterable, Iterator
@@ -52,9 +52,7 @@ def turn(
 ) -> RedactedTurn:
     """A turn in which each word takes 300 ms."""
     track: Track = "agent" if speaker == "agent" else "customer"
-    words = tuple(
-        Word(word, start_ms + 300 * n, start_ms + 300 * (n + 1)) for n, word in enumerate(_tokens(text))
-    )
+    words = tuple(_word(word, start_ms + 300 * n) for n, word in enumerate(text.split()))
     first, end = start_ms * SAMPLES_PER_MS, (start_ms + 300 * len(words)) * SAMPLES_PER_MS
     name = turn_id(contact_id, track, first)
     return RedactedTurn(
@@ -69,8 +67,8 @@ def raw_turn(text: str) -> Turn:
     return Turn(TENANT, CONTACT, 0, "raw", "customer", "customer", 0, 8_000, is_final, words, "asr", None, 1)
 
 
-def _tokens(text: str) -> list[str]:
-    return text.split()
+def _word(text: str, start_ms: int) -> Word:
+    return Word(text, start_ms, start_ms + 300)
 
 
 def hint(name: str, at_ms: int, *, body: str = "", kind: str = "reminder", evidence: str = "") -> Hint:
@@ -200,16 +198,14 @@ CALL: tuple[Line, ...] = (
         "I understand. Before you go, I can offer you twenty percent off for the next six months.",
     ),
     _line(58_600, "customer", "Thirty nine dollars a month? Okay, that sounds fair. I will stay."),
-    _line(
-        63_900, "agent", "Great. I have added the discount, and our technician will visit you on Thursday."
-    ),
+    _line(63_900, "agent", "Great. I have added the discount, and a technician will visit you on Thursday."),
     _line(69_200, "customer", "Thank you so much for your help. Goodbye."),
     _line(72_000, "agent", "You are welcome. Have a nice day."),
 )
 
 
 def call(lines: Iterable[Line] = CALL) -> Iterator[Shown]:
-    """Play lines as the pipeline would: partials that grow by three words, finals, cards after their turns."""
+    """Play lines as the pipeline would: growing partials, finals, cards after their turns."""
     rev = 0
     for line in lines:
         final = turn(line.text, line.at_ms, speaker=line.speaker)
@@ -233,9 +229,8 @@ def summary() -> Guidance:
     """The summary of the call above."""
 
     def point(text: str, *lines: int) -> Point:
-        return Point(
-            text, tuple(turn(CALL[n].text, CALL[n].at_ms, speaker=CALL[n].speaker).turn_id for n in lines)
-        )
+        cited = [turn(CALL[n].text, CALL[n].at_ms, speaker=CALL[n].speaker) for n in lines]
+        return Point(text, tuple(one.turn_id for one in cited))
 
     points = (
         point("The customer's internet has been down since Monday; it is the third outage.", 2, 12),

@@ -145,10 +145,8 @@ def test_replaying_a_topic_tells_screens_nothing(records: list[Shown]) -> None:
     assert () == show(board, records)
 
 
-@given(revisions(), revisions())
-def test_a_snapshot_takes_nothing_from_a_screen_that_knows_more(
-    known: list[Shown], told: list[Shown]
-) -> None:
+@given(revisions())
+def test_a_snapshot_takes_nothing_from_a_screen_that_knows_more(known: list[Shown]) -> None:
     """A gateway that has just started has not read everything yet."""
     screen, young = Screen(), Board("young")
     screen.take(show(Board("old"), known))

@@ -115,9 +115,8 @@ class Screen:
 @asynccontextmanager
 async def gateway(topics: Topics, redis_url: str | None = None) -> AsyncIterator[Gateway]:
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    task = asyncio.ensure_future(
-        process.run(topics.bootstrap, topics.prefix, redis_url, on_ready=port.set_result)
-    )
+    serving = process.run(topics.bootstrap, topics.prefix, redis_url, on_ready=port.set_result)
+    task = asyncio.ensure_future(serving)
     async with aiohttp.ClientSession() as http:
         running = Gateway(f"http://127.0.0.1:{await port}", http, task)
         try:
@@ -175,9 +174,7 @@ async def test_undecodable_and_foreign_records_are_skipped_without_a_word_of_the
     assert secret.decode() not in caplog.text + json.dumps(snapshot)
 
 
-async def test_guidance_comes_through_redis_then_kafka_then_redis_again(
-    topics: Topics, tmp_path: Path
-) -> None:
+async def test_guidance_comes_by_redis_then_kafka_then_redis_again(topics: Topics, tmp_path: Path) -> None:
     valkey = stores.start_valkey(tmp_path)
     port = int(valkey.url.rpartition(":")[2].partition("/")[0])
     try:

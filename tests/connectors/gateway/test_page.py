@@ -8,7 +8,7 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
-from connectors.gateway.board import Board, Frame
+from connectors.gateway.board import Board, Frame, Shown
 from connectors.gateway.hub import Hub
 from tests.browser import Browser, browser
 from tests.connectors.gateway import screenplay as play
@@ -126,6 +126,7 @@ async def test_withdrawn_card_disappears(window: Browser, served: Served) -> Non
     served.stage.play(play.guidance("cause", hints[0], rev=2))
     await window.until(CARD_COUNT, 1)
     assert ["kept"] == await window.run(CARDS)
+    await window.until("return document.getElementById('open-cards').textContent === '1 open'")
 
 
 async def test_deadline_runs_down_in_the_time_of_the_call(window: Browser, served: Served) -> None:
@@ -184,9 +185,7 @@ def shown(text: str) -> str:
     return text
 
 
-async def test_gateway_that_restarts_and_knows_less_takes_nothing_away(
-    window: Browser, served: Served
-) -> None:
+async def test_restarted_gateway_that_knows_less_takes_nothing_away(window: Browser, served: Served) -> None:
     records = list(play.call(CALL[:6]))
     served.stage.play(*records)
     async with serve(Stage()) as first:
@@ -246,9 +245,7 @@ async def test_page_says_that_the_call_is_not_arriving(window: Browser, served: 
 @pytest.mark.parametrize("width", [320, 400, 721, 1280])
 async def test_nothing_sticks_out(window: Browser, served: Served, width: int) -> None:
     long_word = play.turn("Donaudampfschifffahrt" * 10, 90_000, rev=999)
-    served.stage.play(
-        *play.call(), long_word, play.started("another", "A person with a very long name indeed")
-    )
+    served.stage.play(*play.call(), long_word, play.started("another", "A person with a very long name"))
     await window.show(width, 760)
     await watch(window, served)
     await window.until(CARD_COUNT, 4)
@@ -267,16 +264,16 @@ async def test_page_waits_for_the_first_call(window: Browser) -> None:
 
 async def test_store_ends_where_the_board_does_in_any_order(window: Browser, served: Served) -> None:
     """The page's reducer keeps the board's law, also for frames that no board would send in that order."""
-    revisions = [
+    revisions: list[Shown] = [
         *(play.turn(f"final {rev}", 0, rev=rev) for rev in (2, 4, 6)),
         *(play.turn(f"partial {rev}", 0, rev=rev, is_final=False) for rev in (1, 3, 9)),
         *(play.turn(f"only partial {rev}", 5_000, rev=rev, is_final=False) for rev in (1, 2, 3)),
         *(play.guidance("cause", play.hint(f"hint-{rev}", 0), rev=rev) for rev in (1, 2, 3)),
         play.guidance("withdrawn", play.hint("gone", 0), rev=1),
         play.guidance("withdrawn", play.hint("gone too", 0), rev=2),
-        play.guidance("withdrawn", rev=3),
     ]
     frames = [frame for record in revisions for frame in Board("alone").apply(record, play.KEY)]
+    frames += [{"type": "guidance", "cause_id": "withdrawn", "rev": 3, "hints": []}]
     frames += [Board("empty").since(play.CONTACT, None, 0)[0]]
     await window.open(served.url)
     seeded = random.Random(7)

@@ -98,9 +98,8 @@ async def test_accepted_card_is_saved_and_shown_on_every_screen(served: Served) 
         await other.next("snapshot")
         await one.click(CARD.guidance_id)
         frames = [await page.next("feedback") for page in (one, other)]
-    assert [(play.KEY, play.feedback(CARD.guidance_id))] == [
-        (card.key, card.feedback) for card in served.stage.saved
-    ]
+    saved = [(card.key, card.feedback) for card in served.stage.saved]
+    assert [(play.KEY, play.feedback(CARD.guidance_id))] == saved
     assert 2 * [(CARD.guidance_id, "accepted", 3)] == [
         (frame["guidance_id"], frame["action"], frame["seq"]) for frame in frames
     ]

@@ -5,7 +5,7 @@ import pytest
 
 from pipeline.audio.resample import upsample
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.speech  # importing scipy.signal takes seconds
 
 
 def _tone(frequency_hz: int, rate_hz: int) -> np.ndarray:

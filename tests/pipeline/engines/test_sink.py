@@ -50,11 +50,11 @@ engine.run(Killed(dsn, schema), bootstrap, prefix, threading.Event(), instance_i
 class Watched:
     """A sink that counts what happens to it; `inner` is the store, by default a list."""
 
-    linger_ms = 0
-
-    def __init__(self, inner: Sink | None = None, *, topics: tuple[str, ...] = ("moments",)) -> None:
+    def __init__(self, inner: Sink | None = None) -> None:
         self.name = inner.name if inner else "watched"
-        self.topics = inner.topics if inner else topics
+        self.topics = inner.topics if inner else ("moments",)
+        self.linger_ms = 0
+        self.offered = 0
         self.is_away = False
         self.poison: set[str] = set()
         self.seen: list[Delivered] = []
@@ -71,6 +71,7 @@ class Watched:
     def write(self, batch: Sequence[Delivered]) -> None:
         with self._changed:
             self.writes += 1
+            self.offered = len(batch)
             try:
                 self._write(batch)
             except PeerUnavailable:
@@ -315,11 +316,14 @@ def test_partitions_that_move_while_the_store_is_away_are_left_to_their_new_owne
     send(broker, topics, *many(0, 40))
     ill, healthy = Watched(), Watched()
     ill.is_away = True
-    with running(ill, broker, topics), running(healthy, broker, topics):
-        ill.wait(lambda sink: sink.failures > 0)
-        healthy.wait(lambda sink: len(sink.seen) > 0)
-        ill.is_away = False
-        ill.wait(lambda sink: len(sink.seen) + len(healthy.seen) == 40)
+    ill.linger_ms = 1_000  # long enough to have both partitions in hand
+    with running(ill, broker, topics):
+        ill.wait(lambda sink: sink.offered == 40)
+        with running(healthy, broker, topics):
+            healthy.wait(lambda sink: len(sink.seen) > 0)
+            ill.is_away = False
+            ill.wait(lambda sink: len(sink.seen) > 0)
+            healthy.wait(lambda sink: len(sink.seen) + len(ill.seen) >= 40)
     assert names(0, 40) == sorted(ill.contacts + healthy.contacts)
     assert 40 == sum(committed(broker, topics))
 

@@ -45,9 +45,7 @@ def turns_of(call: Sequence[Said]) -> list[Turn]:
         first, end = words[0].start_ms * 8, words[-1].end_ms * 8
         identity = f"c1/{said.track}/{first}"
         turns.append(
-            Turn(
-                "local", "c1", 0, identity, said.track, said.track, first, end, True, words, "test", 0.9, 1000
-            )
+            Turn("local", "c1", 0, identity, said.track, said.track, first, end, True, words, "test", 0.9, 1000)
         )
         at_ms = words[-1].end_ms + PAUSE_MS
     return turns
@@ -93,9 +91,7 @@ def play(call: Sequence[Said], seed: int) -> Played:
 
 def _visible(output: RedactedTurn, said: Said) -> set[int]:
     """Return the places of the words that a line shows."""
-    start_ms = {
-        word.start_ms for word in output.words if not (word.text.startswith("[") and word.text.endswith("]"))
-    }
+    start_ms = {word.start_ms for word in output.words if not (word.text.startswith("[") and word.text.endswith("]"))}
     first_ms = output.first_sample // 8
     return {place for place in range(len(said.words)) if first_ms + place * WORD_MS in start_ms}
 

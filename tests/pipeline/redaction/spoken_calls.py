@@ -113,13 +113,7 @@ def one_group(random: Random, digits: str, style: str) -> tuple[list[tuple[str, 
     for count, name in ((3, "triple"), (2, "double")):
         if style == "double" and digits[:count] == digits[0] * count and len(digits) >= count:
             return [(name, 0), (unit(random, digits[0]), count)], count
-    if (
-        style == "pairs"
-        and len(digits) >= 4
-        and digits[2:4] == "00"
-        and digits[0] != "0"
-        and random.random() < 0.5
-    ):
+    if style == "pairs" and len(digits) >= 4 and digits[2:4] == "00" and digits[0] != "0" and random.random() < 0.5:
         return [*pair(random, digits[:2]), ("hundred", 2)], 4
     if style == "pairs" and len(digits) >= 2:
         return pair(random, digits[:2]), 2
@@ -165,9 +159,7 @@ def tell(random: Random, secret: str, digits: str, noise: float) -> list[Spoken]
     for text, count in digit_words(random, digits, style):
         if words and random.random() < 0.06:
             words.append(Spoken(random.choice(HESITATIONS)))
-        heard = (
-            random.choice(MISHEARD[text]) if text in MISHEARD and words and random.random() < noise else text
-        )
+        heard = random.choice(MISHEARD[text]) if text in MISHEARD and words and random.random() < noise else text
         if random.random() >= noise / 4:  # else the ASR dropped the word
             words.append(Spoken(heard, secret, count))
     return words
@@ -179,9 +171,7 @@ def split(random: Random, words: list[Spoken], turns: int) -> list[list[Spoken]]
     return [words[a:b] for a, b in zip([0, *cuts], [*cuts, len(words)], strict=True)]
 
 
-def dictated(
-    random: Random, secret: str, digits: str, lead: str, *, turns: int, noise: float = 0.0
-) -> Iterator[Said]:
+def dictated(random: Random, secret: str, digits: str, lead: str, *, turns: int, noise: float = 0.0) -> Iterator[Said]:
     """Dictate a number over some turns with the agent saying "go ahead" or reading back between."""
     parts = split(random, tell(random, secret, digits, noise), turns)
     for number, part in enumerate(parts):
@@ -211,9 +201,7 @@ def card_call(random: Random, noise: float) -> list[Said]:
         said.append(Said("agent", plain("and the expiration date")))
         expiry = f"{random.randint(1, 12):02}{random.randint(26, 32)}"
         said += dictated(random, "expiry", expiry, "", turns=1)
-        question = random.choice(
-            ("and the security code", "what are the three digits on the back", "and the cvv")
-        )
+        question = random.choice(("and the security code", "what are the three digits on the back", "and the cvv"))
         said.append(Said("agent", plain(question)))
         said += dictated(
             random,
@@ -231,14 +219,10 @@ def social_call(random: Random, noise: float) -> list[Said]:
     if random.random() < 0.3:
         question, digits = "can you verify the last four of your social", digits[-4:]
     else:
-        question = random.choice(
-            ("what is your social security number", "can i get your social", "your ssn please")
-        )
+        question = random.choice(("what is your social security number", "can i get your social", "your ssn please"))
     said = [Said("agent", plain(question))]
     return said + list(
-        dictated(
-            random, "ssn", digits, random.choice(("", "it's", "yes")), turns=random.randint(1, 3), noise=noise
-        )
+        dictated(random, "ssn", digits, random.choice(("", "it's", "yes")), turns=random.randint(1, 3), noise=noise)
     )
 
 

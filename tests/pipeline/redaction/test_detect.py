@@ -136,10 +136,7 @@ def test_card_in_answer_to_an_order_number_question_waits() -> None:
 
 
 def test_trailing_label_names_the_number() -> None:
-    assert (
-        redacted("c: five five eight one two two is my account number")[0]
-        == "[BANKACCOUNT] is my account number"
-    )
+    assert redacted("c: five five eight one two two is my account number")[0] == "[BANKACCOUNT] is my account number"
 
 
 def test_type_that_is_off_stays() -> None:
@@ -150,13 +147,7 @@ def test_type_that_is_off_stays() -> None:
 
 def test_text_of_a_model_is_masked_with_the_memory_of_the_contact() -> None:
     profile = Profile()
-    assert (
-        mask_text("Ask  Brudro about 5 days.", frozenset({"brudro"}), (), profile)
-        == "Ask [NAME] about 5 days."
-    )
+    assert mask_text("Ask  Brudro about 5 days.", frozenset({"brudro"}), (), profile) == "Ask [NAME] about 5 days."
     assert mask_text("[NAME] is a  customer.", frozenset(), (), profile) == "[NAME] is a  customer."
-    assert (
-        mask_text("Card 4111 1111 1111 1111 was given.", frozenset(), (), profile)
-        == "Card [CREDITCARD] was given."
-    )
+    assert mask_text("Card 4111 1111 1111 1111 was given.", frozenset(), (), profile) == "Card [CREDITCARD] was given."
     assert mask_text("Flight 226 left.", frozenset(), ("552261",), profile) == "Flight [PII] left."

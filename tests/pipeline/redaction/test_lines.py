@@ -8,9 +8,7 @@ from pipeline.redaction.lines import BadLine, run
 pytestmark = pytest.mark.unit
 
 
-def _line(
-    text: str, at_ms: int, *, rev: int = 1, is_final: bool = True, turn: str = "", contact: str = "c1"
-) -> str:
+def _line(text: str, at_ms: int, *, rev: int = 1, is_final: bool = True, turn: str = "", contact: str = "c1") -> str:
     words = [
         {"text": word, "start_ms": at_ms + 300 * place, "end_ms": at_ms + 300 * place + 280}
         for place, word in enumerate(text.split())

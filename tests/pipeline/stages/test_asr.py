@@ -4,6 +4,7 @@ import random
 from collections.abc import Iterable
 from dataclasses import dataclass, field
 from hashlib import sha256
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -118,7 +119,9 @@ END = _pass(26_880, is_end=True)
 
 
 def test_every_closed_segment_has_one_final_in_closing_order() -> None:
-    closed = [(mark.track, mark.first_sample, mark.end_sample) for mark in _script() if isinstance(mark, SpeechMark)]
+    closed = [
+        (mark.track, mark.first_sample, mark.end_sample) for mark in _script() if isinstance(mark, SpeechMark)
+    ]
     expected = [span for span in closed if span[2] is not None]
     assert expected == [(final.track, final.first_sample, final.end_sample) for final in QUIET.finals]
 
@@ -138,7 +141,7 @@ def test_a_watermark_passes_no_words_to_come() -> None:
 def test_a_partial_comes_each_second_and_never_after_its_final() -> None:
     spans = [(part.first_sample, part.end_sample) for part in QUIET.partials if part.first_sample == 31_232]
     assert [8_000, 16_000] <= [end - first for first, end in spans[:2]]
-    assert all(8_000 <= b - a <= 8_000 + 2 * RECORD for (_, a), (_, b) in zip(spans, spans[1:], strict=False))
+    assert all(8_000 <= b - a <= 8_000 + 2 * RECORD for (_, a), (_, b) in pairwise(spans))
     closed: set[tuple[str, int]] = set()
     for record in QUIET.out:
         if isinstance(record, SegmentWords):
@@ -210,22 +213,31 @@ def test_a_crash_and_a_replay_give_the_same_finals(seed: int) -> None:
     assert END == desk.out[-1]
 
 
+def _end_ms(frame: AudioFrame) -> int:
+    return (frame.customer_first_sample + RECORD) // 8
+
+
 def _restart(desk: Desk, saved: tuple[bytes, int], script: list[Record]) -> tuple[Desk, int]:
     snapshot, place = saved
     fresh = Desk(state=Asr().restore(snapshot), out=desk.out)
     from_ms = fresh.asr.replay_from_ms(fresh.state)
     for record in script[:place]:
-        if isinstance(record, AudioFrame) and from_ms is not None:
-            if (record.customer_first_sample + RECORD) // 8 > from_ms:
-                fresh.feed(record)
+        if isinstance(record, AudioFrame) and from_ms is not None and _end_ms(record) > from_ms:
+            fresh.feed(record)
     return fresh, place
 
 
-def test_the_replay_starts_before_the_oldest_segment_without_final() -> None:
+def test_the_replay_starts_with_the_pre_roll_of_the_oldest_segment_without_final() -> None:
     desk = Desk()
-    for record in _script()[:40]:
+    for record in (_mark("agent", 8_000), _mark("agent", 8_000, 28_800), _pass(3_904)):
         desk.feed(record)
     assert (8_000 - 2_400) // 8 == desk.asr.replay_from_ms(desk.state)
+
+
+def test_the_replay_starts_with_the_pre_roll_of_a_segment_to_come() -> None:
+    desk = Desk()
+    desk.feed(_pass(960))
+    assert 960 - 300 == desk.asr.replay_from_ms(desk.state)
 
 
 def test_nothing_is_replayed_after_the_end() -> None:

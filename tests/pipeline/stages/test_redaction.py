@@ -99,9 +99,7 @@ def test_padding_is_150_before_and_200_after() -> None:
 
 def test_other_track_speaking_digits_meanwhile_is_covered_too() -> None:
     outputs = _outputs([_turn("4111 1111 1111 1111", 1_000), _turn("4111 1111", 1_500, "agent")])
-    spans = [
-        span for o in outputs if isinstance(o, AudioRedaction) and "customer" in o.turn_id for span in o.spans
-    ]
+    spans = [span for o in outputs if isinstance(o, AudioRedaction) and "customer" in o.turn_id for span in o.spans]
     assert {span.track for span in spans} == {"customer", "agent"}
 
 
@@ -113,9 +111,7 @@ def test_segment_without_recogniser_is_covered_whole() -> None:
 def test_estimated_times_cover_the_whole_segment() -> None:
     turn = _turn("my name is brudro", 1_000)
     words = tuple(Word(word.text, word.start_ms, word.end_ms, True) for word in turn.words)
-    estimated = Turn(
-        "t", "c1", 0, turn.turn_id, "customer", "customer", 8_000, 17_600, True, words, "x", None, 1
-    )
+    estimated = Turn("t", "c1", 0, turn.turn_id, "customer", "customer", 8_000, 17_600, True, words, "x", None, 1)
     (audio,) = [o for o in _outputs([estimated]) if isinstance(o, AudioRedaction)]
     assert audio.spans == (AudioSpan("customer", 5_600, 17_600, "NAME"),)
 
@@ -165,9 +161,7 @@ def test_guidance_is_masked_with_names_that_were_said() -> None:
         None,
         (Point("Brudro called.", ("x",)),),
     )
-    outputs = _outputs(
-        [_turn("my name is brudro", 0), GuidanceDraft("t", "c1", 0, "c1/customer/0", (hint,), 3)]
-    )
+    outputs = _outputs([_turn("my name is brudro", 0), GuidanceDraft("t", "c1", 0, "c1/customer/0", (hint,), 3)])
     guidance = outputs[-1]
     assert isinstance(guidance, Guidance)
     assert guidance.hints[0].body == "[NAME] wants to leave."
@@ -179,7 +173,7 @@ def _records(seed: int) -> list[Record]:
     return with_partials(turns_of(secret_call(seed, 0.05)), Random(seed))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000), st.randoms(use_true_random=False))
 def test_restore_at_any_cut_changes_nothing(seed: int, random: Random) -> None:
     records = _records(seed)
@@ -193,7 +187,7 @@ def test_restore_at_any_cut_changes_nothing(seed: int, random: Random) -> None:
     assert outputs == _outputs(records)
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000))
 def test_duplicates_change_nothing(seed: int) -> None:
     records = _records(seed)
@@ -202,7 +196,7 @@ def test_duplicates_change_nothing(seed: int) -> None:
     assert [output for output in _outputs(twice) if not isinstance(output, Watermark)] == marks
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000))
 def test_finals_do_not_depend_on_partials(seed: int) -> None:
     def lasting(outputs: Sequence[Record]) -> list[Record]:
@@ -213,7 +207,7 @@ def test_finals_do_not_depend_on_partials(seed: int) -> None:
     assert lasting(_outputs(finals)) == lasting(_outputs(records))
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=12, deadline=None)
 @given(st.integers(0, 10_000))
 def test_no_span_is_added_to_decided_audio(seed: int) -> None:
     decided: dict[str, int] = {"customer": 0, "agent": 0}

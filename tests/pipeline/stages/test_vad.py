@@ -3,6 +3,7 @@
 import random
 import wave
 from collections.abc import Iterable, Iterator, Sequence
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -25,13 +26,15 @@ def _read(name: str, start_s: float = 0, length_s: float = 60) -> bytes:
         pytest.skip(f"the recording {name} is not in ../shared/data")
     with wave.open(str(path)) as recording:
         recording.setpos(int(start_s * SAMPLE_RATE_HZ))
-        return recording.readframes(int(length_s * SAMPLE_RATE_HZ))
+        pcm: bytes = recording.readframes(int(length_s * SAMPLE_RATE_HZ))
+        return pcm
 
 
 @pytest.fixture(scope="module")
 def call() -> tuple[bytes, bytes]:
     """A minute of a real call in which both talk: (customer, agent)."""
-    return tuple(_read(f"calls/auto-repairs-40-{track}.wav", 90, 60) for track in ("customer", "agent"))  # type: ignore[return-value]  # two of them
+    customer, agent = (_read(f"calls/auto-repairs-40-{track}.wav", 90) for track in ("customer", "agent"))
+    return customer, agent
 
 
 def _frame(customer_first: int, customer: bytes, agent_first: int, agent: bytes) -> AudioFrame:
@@ -144,11 +147,13 @@ def test_segments_of_a_track_are_in_order_and_apart(quiet_run: list[Record]) -> 
     for track in ("customer", "agent"):
         spans = [(first, end) for of, first, end in _segments(quiet_run) if of == track]
         assert all(first < end for first, end in spans)
-        assert all(end <= first for (_, end), (first, _) in zip(spans, spans[1:], strict=False))
+        assert all(end <= first for (_, end), (first, _) in pairwise(spans))
 
 
 def test_each_segment_opens_and_closes_once(quiet_run: list[Record]) -> None:
-    opened = [(m.track, m.first_sample) for m in quiet_run if isinstance(m, SpeechMark) and m.end_sample is None]
+    opened = [
+        (m.track, m.first_sample) for m in quiet_run if isinstance(m, SpeechMark) and m.end_sample is None
+    ]
     closed = [(track, first) for track, first, _ in _segments(quiet_run)]
     assert len(set(opened)) == len(opened) > 10
     assert sorted(opened) == sorted(closed)
@@ -195,9 +200,13 @@ def test_long_speech_is_cut_at_a_quiet_place() -> None:
     marks = _listen(_records(speech, bytes(len(speech))))
     spans = [(first, end) for _, first, end in _segments(marks)]
     assert all(end - first <= 66_000 for first, end in spans)
-    cuts = [end for (_, end), (first, _) in zip(spans, spans[1:], strict=False) if end == first]
+    cuts = [end for (_, end), (first, _) in pairwise(spans) if end == first]
     assert len(cuts) >= 2
-    order = [mark for mark in marks if isinstance(mark, SpeechMark) and cuts[0] in {mark.first_sample, mark.end_sample}]
+    order = [
+        mark
+        for mark in marks
+        if isinstance(mark, SpeechMark) and cuts[0] in {mark.first_sample, mark.end_sample}
+    ]
     assert [None, cuts[0]] == [mark.end_sample for mark in order[:2]]  # the second part opens first
     samples = np.abs(np.frombuffer(speech, "<i2").astype(np.int64))
     around = [samples[cut - 384 : cut + 384].mean() for cut in cuts]
@@ -220,7 +229,11 @@ def test_a_click_opens_nothing() -> None:
 def test_a_hole_counts_as_silence(call: tuple[bytes, bytes]) -> None:
     holed = call[1][: 2 * 80_000] + bytes(2 * 16_000) + call[1][2 * 96_000 :]
     whole = _listen(_records(call[0], holed))
-    records = [r for r in _records(*call, count=8_000) if not isinstance(r, AudioFrame) or r.agent_first_sample not in {80_000, 88_000}]
+    records = [
+        r
+        for r in _records(*call, count=8_000)
+        if not isinstance(r, AudioFrame) or r.agent_first_sample not in {80_000, 88_000}
+    ]
     missing = [_frame(first, call[0][2 * first : 2 * first + 16_000], 0, b"") for first in (80_000, 88_000)]
     assert whole == _listen([*records[:10], *missing, *records[10:]])
 
@@ -248,7 +261,10 @@ def test_a_lone_track_waits_for_the_watermark(call: tuple[bytes, bytes]) -> None
     agent = call[1][: 2 * 160_000]
     assert [] == list(vad.on_record(state, _frame(0, b"", 0, agent)))
     expected = [s for s in _segments(_listen(_records(bytes(len(agent)), agent))) if s[2] < 150_000]
-    assert expected == _segments(vad.on_record(state, Watermark("t", "c", 1, 20_000, is_end=False)))[: len(expected)]
+    assert (
+        expected
+        == _segments(vad.on_record(state, Watermark("t", "c", 1, 20_000, is_end=False)))[: len(expected)]
+    )
 
 
 def test_the_state_stays_bounded_when_one_track_never_comes(call: tuple[bytes, bytes]) -> None:

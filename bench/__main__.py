@@ -1,0 +1,37 @@
+"""`python -m bench` lists the benchmarks; `python -m bench NAME [--json FILE]` runs one and writes its report."""
+
+import argparse
+import sys
+from importlib import import_module
+from pathlib import Path
+
+from bench import report
+
+NAMES = ("kills", "latency")  # modules of this package: a line that says what, `add_options` and `run`
+
+
+def main(arguments: list[str]) -> int:
+    """Run the command line; returns the exit code."""
+    if not arguments:
+        for name in NAMES:
+            print(f"{name:<10} {_what(name)}")
+        return 0
+    name, *options = arguments
+    if name not in NAMES:
+        print(f"bench: no benchmark {name}; there are {', '.join(NAMES)}", file=sys.stderr)
+        return 2
+    module = import_module(f"bench.{name}")
+    parser = argparse.ArgumentParser(prog=f"python -m bench {name}", description=_what(name))
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
+    module.add_options(parser)
+    given = parser.parse_args(options)
+    report.write(module.run(given), name, given.json)
+    return 0
+
+
+def _what(name: str) -> str:
+    return (import_module(f"bench.{name}").__doc__ or "").partition("\n")[0]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

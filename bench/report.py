@@ -1,0 +1,61 @@
+"""A benchmark's report: figures with the machine, the commit and the command that made them."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+RESULTS = Path(__file__).parent / "results"
+
+
+@dataclass(frozen=True, slots=True)
+class Report:
+    """What a benchmark found.
+
+    Attributes:
+        figures: for `--json`.
+        lines: the same for people.
+    """
+
+    figures: Mapping[str, object]
+    lines: Sequence[str]
+
+
+def write(report: Report, name: str, copy: Path | None) -> None:
+    """Print a report and write it to `bench/results/<name>.json` and `.txt`, and its figures to a file of choice."""
+    origin = {
+        "command": " ".join(["python -m bench", *sys.argv[1:]]),
+        "commit": _commit(),
+        "machine": _machine(),
+        "load_at_end": [round(one, 2) for one in os.getloadavg()],
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
+    text = json.dumps(origin | dict(report.figures), indent=1) + "\n"
+    head = [f"{name:>12}: {value}" for name, value in origin.items()]
+    lines = "\n".join([*head, "", *report.lines, ""])
+    RESULTS.mkdir(exist_ok=True)
+    (RESULTS / f"{name}.json").write_text(text)
+    (RESULTS / f"{name}.txt").write_text(lines)
+    if copy is not None:
+        copy.write_text(text)
+    print(lines)
+
+
+def _commit() -> str:
+    def git(*words: str) -> str:
+        done = subprocess.run(["git", *words], capture_output=True, text=True, check=False, cwd=RESULTS.parent)
+        return done.stdout.strip()
+
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (" with changes" if git("status", "--short") else "")
+
+
+def _machine() -> str:
+    models = [line for line in Path("/proc/cpuinfo").read_text().splitlines() if line.startswith("model name")]
+    model = models[0].partition(":")[2].strip() if models else platform.machine()
+    memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
+    return f"{os.cpu_count()} x {model}, {memory_gb:.0f} GB, {platform.system()} {platform.release()}"

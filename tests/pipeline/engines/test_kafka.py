@@ -1,0 +1,236 @@
+"""The Kafka engine on a real broker, in this process: what it writes, commits, refuses and hands over."""
+
+import asyncio
+from collections.abc import Sequence
+from pathlib import Path
+
+import pytest
+from confluent_kafka import TopicPartition
+
+from pipeline import broker as embedded
+from pipeline.engines.kafka import KafkaWorker
+from pipeline.engines.revisions import REVISIONS_PER_EPOCH
+from pipeline.errors import EngineFault
+from tests.pipeline.engines.stations import COUNTER, LIMIT_S, Place, said
+from tests.simulation import scripts
+from tests.simulation.crashes import finals, quiet
+from topics import clients, deadletters
+from topics.records import ContactEvent, Moments, Record, Turn
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+WORDS, EVENTS, MOMENTS = "transcript.words", "contact.events", "moments"
+REPOSITORY = Path(__file__).parents[3]
+
+
+@pytest.fixture
+def place(broker: str, prefix: str) -> Place:
+    made = Place(broker, prefix)
+    made.create(COUNTER)
+    return made
+
+
+def counted(place: Place, count: int) -> list[Moments]:
+    records = place.until([MOMENTS], lambda records: len(records) >= count)
+    return [record for record in records if isinstance(record, Moments)]
+
+
+def epochs(records: Sequence[Record]) -> list[int]:
+    return [rev // REVISIONS_PER_EPOCH for rev in (getattr(record, "rev", 0) for record in records)]
+
+
+async def test_the_language_group_ends_as_on_the_memory_engine(broker: str, prefix: str) -> None:
+    place, script = Place(broker, prefix, partitions=2), scripts.text()
+    place.create(script.stages)
+    place.send(("policies", b"policy", policy) for policy in script.policies)
+    place.send((event.topic, event.key, event.record) for event in script.events)
+    expected = finals(quiet(script).log)
+    topics = sorted({topic for topic, _, _ in expected} - {"policies"})
+    expected = {at: record for at, record in expected.items() if at[0] != "policies"}
+    async with place.working(script.stages):
+        log = await asyncio.to_thread(place.log, topics, lambda log: len(finals(log)) >= len(expected) and finals(log) == expected)
+    assert expected == finals(log)
+
+
+async def test_a_drained_worker_leaves_nothing_to_redo_and_the_next_has_a_higher_epoch(place: Place) -> None:
+    place.send((WORDS, b"t|c", said(n)) for n in range(3))
+    async with place.working(COUNTER):
+        first = await asyncio.to_thread(counted, place, 3)
+    (committed,) = place.committed("counter", [WORDS])
+    assert (3, "1") == (committed.offset, (committed.metadata or "").split()[0])
+    async with place.working(COUNTER):
+        place.send([(WORDS, b"t|c", said(3))])
+        both = await asyncio.to_thread(counted, place, 4)
+    assert [1, 1, 1, 2] == epochs(both)
+    assert ["1/0", "2/0", "3/0", "4/0"] == [record.turn_id for record in both]
+    assert first == both[:3]
+
+
+async def test_the_raised_epoch_is_committed_before_the_first_output(place: Place) -> None:
+    async with place.working(COUNTER):
+        (committed,) = place.committed("counter", [WORDS])
+    assert (0, "1 ") == (committed.offset, committed.metadata)
+
+
+async def test_undecodable_bytes_go_to_the_dead_letters_as_they_came(place: Place) -> None:
+    place.send([(WORDS, b"t|c", b"\x00junk"), (WORDS, b"t|c", said(0))])
+    async with place.working(COUNTER):
+        (record,) = await asyncio.to_thread(counted, place, 1)
+        dead = await asyncio.to_thread(lambda: next(place.messages([deadletters.name(WORDS)])))
+    headers = dict(dead.headers() or [])
+    assert "1/0" == record.turn_id
+    assert (b"\x00junk", b"t|c") == (dead.value(), dead.key())
+    assert b"0" == headers["__connect.errors.offset"]
+    assert WORDS.encode() == headers["__connect.errors.topic"]
+
+
+async def test_the_records_after_a_refused_one_follow_it_and_others_go_on(place: Place) -> None:
+    place.send([(WORDS, b"t|a", said(0, "a", "poison")), (WORDS, b"t|a", said(1, "a")), (WORDS, b"t|b", said(2, "b"))])
+    async with place.working(COUNTER):
+        (record,) = await asyncio.to_thread(counted, place, 1)
+    assert "b" == record.contact_id
+    async with place.working(COUNTER):
+        place.send([(WORDS, b"t|a", said(3, "a")), (WORDS, b"t|b", said(4, "b"))])
+        await asyncio.to_thread(counted, place, 2)
+        letters = place.messages([deadletters.name(WORDS)])
+        dead = await asyncio.to_thread(lambda: [next(letters) for _ in range(3)])
+    assert [b"0", b"1", b"3"] == [dict(letter.headers() or [])["__connect.errors.offset"] for letter in dead]
+    assert {b"t|a"} == {letter.key() for letter in dead}
+
+
+async def test_a_burst_of_refusals_stops_the_worker(place: Place) -> None:
+    place.send((WORDS, b"t|c", b"junk") for _ in range(300))
+    with pytest.raises(EngineFault):
+        async with place.working(COUNTER) as (_, running):
+            await asyncio.wait({running}, timeout=LIMIT_S)
+    (committed,) = place.committed("counter", [WORDS])
+    assert committed.offset < 300
+
+
+async def test_a_fault_leaves_no_checkpoint_behind(place: Place) -> None:
+    """The state after a fault is in doubt: the next owner begins at the last checkpoint."""
+    place.send([(WORDS, b"t|c", said(0)), (WORDS, b"t|c", said(1, asr="fault"))])
+    with pytest.raises(EngineFault):
+        async with place.working(COUNTER) as (_, running):
+            await asyncio.wait({running}, timeout=LIMIT_S)
+    (committed,) = place.committed("counter", [WORDS])
+    assert (0, "1 ") == (committed.offset, committed.metadata)
+
+
+async def test_a_position_that_was_lost_to_retention_is_said(place: Place) -> None:
+    """It is found inside the client's assign callback, whose exceptions must not vanish there."""
+    place.send((WORDS, b"t|c", said(n)) for n in range(3))
+    async with place.working(COUNTER):
+        await asyncio.to_thread(counted, place, 3)
+    place.send((WORDS, b"t|c", said(n)) for n in range(3, 6))
+    client = clients.admin(place.bootstrap)
+    for deleted in client.delete_records([TopicPartition(place.prefix + WORDS, 0, 5)]).values():
+        deleted.result(LIMIT_S)
+    with pytest.raises(EngineFault, match="retention"):
+        async with place.working(COUNTER) as (_, running):
+            await asyncio.wait({running}, timeout=LIMIT_S)
+
+
+async def test_open_questions_are_asked_again_by_the_next_worker(place: Place) -> None:
+    asked = asyncio.Event()
+
+    async def silent(_: object) -> object:
+        asked.set()
+        await asyncio.Event().wait()
+        return None
+
+    place.send([(WORDS, b"t|c", said(7, is_final=False)), (WORDS, b"t|c", said(8))])
+    async with place.working(COUNTER, services={"oracle": silent}):
+        await asyncio.to_thread(counted, place, 1)
+        await asked.wait()
+    async with place.working(COUNTER):
+        records = await asyncio.to_thread(place.until, ["transcript.raw"], bool)
+    assert isinstance(records[0], Turn)
+    assert ("turn/7", "7") == (records[0].turn_id, records[0].asr)
+    assert [2] == epochs(records)
+
+
+async def test_a_failing_service_is_an_answer(place: Place) -> None:
+    async def broken(_: object) -> object:
+        raise OSError("secret")
+
+    place.send([(WORDS, b"t|c", said(7, is_final=False))])
+    async with place.working(COUNTER, services={"oracle": broken}):
+        (record,) = await asyncio.to_thread(place.until, ["transcript.raw"], bool)
+    assert isinstance(record, Turn)
+    assert "Failed" in record.asr
+    assert "secret" not in record.asr
+
+
+async def test_partitions_move_to_a_second_worker_with_all_their_inputs(broker: str, prefix: str) -> None:
+    place = Place(broker, prefix, partitions=4)
+    place.create(COUNTER)
+    contacts = [f"c{n}" for n in range(12)]
+    rounds = 6
+
+    def round_of(n: int) -> list[tuple[str, bytes, Record | bytes]]:
+        both = [
+            (WORDS if n % 2 else EVENTS, said(n, contact) if n % 2 else ContactEvent("t", contact, n, "started", n, ""), contact)
+            for contact in contacts
+        ]
+        return [(topic, f"t|{contact}".encode(), record) for topic, record, contact in both]
+
+    def ended(records: list[Record]) -> bool:
+        return {c.contact_id for c in records if isinstance(c, Moments) and c.turn_id == f"{rounds // 2}/{rounds // 2}"} == set(contacts)
+
+    async with place.working(COUNTER, "one") as (one, _):
+        place.send(round_of(0) + round_of(1))
+        await asyncio.to_thread(counted, place, 2 * len(contacts))
+        assert (0, 1, 2, 3) == one.assigned
+        async with place.working(COUNTER, "two") as (two, _):
+            place.send(round_of(2) + round_of(3))
+            await asyncio.to_thread(wait_for_shares, one, two)
+            place.send(round_of(4) + round_of(5))
+            await asyncio.to_thread(place.until, [MOMENTS], ended)
+            assert {0, 1, 2, 3} == {*one.assigned, *two.assigned}
+            assert not {*one.assigned} & {*two.assigned}
+
+
+def wait_for_shares(one: KafkaWorker, two: KafkaWorker) -> None:
+    import time
+
+    deadline_s = time.monotonic() + LIMIT_S
+    while (len(one.assigned), len(two.assigned)) != (2, 2):
+        assert time.monotonic() < deadline_s
+        time.sleep(0.05)
+
+
+async def test_a_worker_without_partitions_is_ready(place: Place) -> None:
+    async with place.working(COUNTER, "one") as (one, _), place.working(COUNTER, "two") as (two, _):
+        assert 1 == len(one.assigned) + len(two.assigned)
+        assert [True, True] == [one.is_ready, two.is_ready]
+
+
+async def test_a_broker_that_comes_back_loses_nothing(tmp_path: Path) -> None:
+    libs = REPOSITORY / ".kafka" / f"libs-{embedded.KAFKA_VERSION}"
+    running = embedded.start(tmp_path, libs=libs)
+    try:
+        place = Place(running.bootstrap, "back.")
+        place.create(COUNTER)
+        async with place.working(COUNTER) as (_, work):
+            place.send((WORDS, b"t|c", said(n)) for n in range(5))
+            await asyncio.to_thread(counted, place, 5)
+            await asyncio.to_thread(embedded_restart, tmp_path, libs, running.pid)
+            place.send((WORDS, b"t|c", said(n)) for n in range(5, 10))
+            records = await asyncio.to_thread(counted, place, 10)
+            assert not work.done()
+        assert [f"{n}/0" for n in range(1, 11)] == [record.turn_id for record in records]
+        (committed,) = place.committed("counter", [WORDS])
+        assert 10 == committed.offset
+    finally:
+        embedded.stop(tmp_path)
+
+
+def embedded_restart(home: Path, libs: Path, pid: int) -> None:
+    import os
+    import signal
+    import time
+
+    os.kill(pid, signal.SIGKILL)
+    time.sleep(2.5)  # a checkpoint is due in the meantime
+    embedded.start(home, libs=libs)

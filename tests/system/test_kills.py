@@ -1,0 +1,103 @@
+"""Workers die by SIGKILL in the middle of a call: nothing is lost, doubled or taken back."""
+
+import json
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import psycopg
+import pytest
+
+from bench import kills
+from bench.watched import DEFAULT, watched
+from tests.system.commands import place
+from tests.system.conftest import Called
+
+pytestmark = pytest.mark.system
+
+SPEED = 2.0
+IDENTITIES = {
+    "turns": "turn_id",
+    "moments": "turn_id",
+    "guidance": "guidance_id",
+    "audio_redactions": "turn_id",
+    "contacts": "contact_id",
+}
+PLANS = {
+    "speech": [(share, "speech") for share in kills.moments(1, "speech", 2)],
+    "language": sorted(
+        [(share, "language") for share in kills.moments(1, "language", 2)]
+        + [(share, "postgres") for share in kills.moments(1, "postgres", 1)]
+        + [(share, "gateway") for share in kills.moments(1, "gateway", 1)]
+    ),
+}
+
+
+@dataclass(frozen=True)
+class Died:
+    """A call with deaths, and the rows that it left in PostgreSQL."""
+
+    outcome: kills.Outcome
+    rows: dict[str, list[dict[str, object]]]
+
+
+def died(folder: Path, plan: Sequence[tuple[float, str]]) -> Died:
+    with place(folder) as shell, watched(shell.folder, DEFAULT, SPEED, **shell.environment) as demo:
+        outcome = kills.play(demo, DEFAULT.call.duration_ms / 1_000 / SPEED, plan)
+        with psycopg.connect(demo.settings.postgres_dsn.get_secret_value()) as connection:
+            rows = {
+                table: [
+                    dict(row)
+                    for (row,) in connection.execute(f"SELECT to_jsonb(t) FROM trunkline.{table} t").fetchall()
+                ]
+                for table in IDENTITIES
+            }
+    return Died(outcome, rows)
+
+
+@pytest.fixture(scope="module", params=PLANS)
+def ran(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Died:
+    return died(tmp_path_factory.mktemp("kills") / "shell", PLANS[request.param])
+
+
+def test_every_planned_worker_died(ran: Died, capsys: pytest.CaptureFixture[str]) -> None:
+    assert [group for _, group in PLANS["speech"]] == [one.group for one in ran.outcome.kills] or [
+        group for _, group in PLANS["language"]
+    ] == [one.group for one in ran.outcome.kills]
+    with capsys.disabled():
+        for kill in ran.outcome.kills:
+            print(f"\n{kill.group}: pause {'-' if kill.pause_s is None else format(kill.pause_s, '.2f')} s", end="")
+
+
+def test_the_turns_are_those_of_the_quiet_run(ran: Died, memory_call: Called) -> None:
+    assert memory_call.final_turns() == json.loads(json.dumps(ran.outcome.turns))
+
+
+def test_an_identity_has_one_row(ran: Died) -> None:
+    for table, name in IDENTITIES.items():
+        counted = Counter(str(row[name]) for row in ran.rows[table])
+        assert counted, table
+        assert [] == [identity for identity, count in counted.items() if count > 1], table
+
+
+def test_postgres_has_the_turns_of_the_quiet_run(ran: Died, memory_call: Called) -> None:
+    stored = sorted((str(row["turn_id"]), str(row["text"])) for row in ran.rows["turns"])
+    assert sorted((str(turn["turn_id"]), str(turn["text"])) for turn in memory_call.lines("turns.jsonl")) == stored
+
+
+def test_the_screen_never_goes_back(ran: Died) -> None:
+    assert len(ran.outcome.seen) > 50
+    assert [] == ran.outcome.broken
+
+
+def test_the_screen_ends_with_the_cards_of_the_quiet_run(ran: Died, memory_call: Called) -> None:
+    cards: dict[str, set[str]] = {}
+    for one in ran.outcome.seen:
+        for part in kills.parts(one.frame):
+            if part["type"] == "guidance":
+                hints = part["hints"]
+                assert isinstance(hints, list)
+                cards[str(part["cause_id"])] = {str(hint["guidance_id"]) for hint in hints if hint["kind"] != "summary"}
+    shown = sorted(card for each in cards.values() for card in each)
+    assert sorted(str(hint["guidance_id"]) for hint in memory_call.lines("guidance.jsonl")) == shown
