@@ -9,8 +9,9 @@ import argparse
 import statistics
 import tempfile
 import time
-from collections.abc import Collection, Iterable, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
+from itertools import pairwise
 from pathlib import Path
 from random import Random
 
@@ -112,7 +113,7 @@ def silence_s(entries: Sequence[Entry], kill: Kill) -> float | None:
     around = [*(at_s for at_s in before if at_s >= kill.at_s - _AROUND_S), *after[:1]]
     if before and before[-1] not in around:
         around.insert(0, before[-1])
-    return max((late - early for early, late in zip(around, around[1:], strict=False)), default=None)
+    return max((late - early for early, late in pairwise(around)), default=None)
 
 
 def broken_promises(seen: Sequence[Seen]) -> list[str]:
@@ -122,7 +123,7 @@ def broken_promises(seen: Sequence[Seen]) -> list[str]:
     causes: dict[str, int] = {}
     cards: dict[str, set[str]] = {}
     for one in seen:
-        broken += _missing(one.frame, turns)
+        broken += missing(one.frame, turns, causes)
         for frame in parts(one.frame):
             if frame["type"] == "turn":
                 name, order = str(frame["turn_id"]), (bool(frame["is_final"]), int(str(frame["rev"])))
@@ -150,12 +151,12 @@ def parts(frame: Frame) -> list[Frame]:
     return [*turns, *guidance]
 
 
-def _missing(frame: Frame, shown: Collection[str]) -> list[str]:
-    """Say which turns a snapshot takes away from a screen."""
+def missing(frame: Frame, turns: Iterable[str], causes: Iterable[str]) -> list[str]:
+    """Say what a snapshot takes away from a screen."""
     if frame["type"] != "snapshot":
         return []
-    kept = {str(turn["turn_id"]) for turn in parts(frame) if turn["type"] == "turn"}
-    return [f"turn {name} is missing in a snapshot" for name in shown if name not in kept]
+    kept = {str(part["turn_id"] if part["type"] == "turn" else part["cause_id"]) for part in parts(frame)}
+    return [f"{name} is missing in a snapshot" for name in (*turns, *causes) if name not in kept]
 
 
 def _cards(frame: Frame, broken: list[str]) -> set[str]:
@@ -182,9 +183,7 @@ def _committed(demo: WatchedDemo, group: str) -> dict[tuple[str, int], int]:
     return {(one.topic, one.partition): one.offset for one in answer.result(10).topic_partitions}
 
 
-def _until_moved(
-    demo: WatchedDemo, group: str, before: dict[tuple[str, int], int], killed_s: float
-) -> float | None:
+def _until_moved(demo: WatchedDemo, group: str, before: dict[tuple[str, int], int], killed_s: float) -> float | None:
     has_moved = wait_until(lambda: _committed(demo, group) != before, _MOVE_LIMIT_S)
     return time.time() - killed_s if has_moved else None
 
@@ -219,7 +218,8 @@ def run(given: argparse.Namespace) -> Report:
         }
         p50, worst = (statistics.median(pauses), max(pauses)) if pauses else (float("nan"), float("nan"))
         told = "same" if is_same else "DIFFER"
-        lines.append(f"{group:<10} {len(outcome.kills):>5} {p50:>14.2f} {worst:>6.2f}  {told:<6} {len(outcome.broken)} wrong")
+        head = f"{group:<10} {len(outcome.kills):>5} {p50:>14.2f} {worst:>6.2f}"
+        lines.append(f"{head}  {told:<6} {len(outcome.broken)} wrong")
     return Report({"turns": len(quiet.turns), "speed": given.speed, "groups": groups}, lines)
 
 

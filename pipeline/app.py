@@ -18,7 +18,8 @@ from pipeline.topology import group_names, group_of
 
 Service = Callable[[Any], Awaitable[object]]  # each service has a request type of its own
 
-SINKS = ("postgres", "redis")
+_ADDRESSES = {"postgres": "postgres_dsn", "redis": "redis_url"}
+SINKS = tuple(_ADDRESSES)
 GATEWAY = "gateway"
 GROUPS = (*group_names(), *SINKS, GATEWAY)
 
@@ -44,7 +45,7 @@ def worker(settings: Settings, group: str, number: int) -> Runner:
     Raises:
         InputError: no such group, or a setting it needs is missing.
     """
-    check_group(group)
+    check_group(settings, group)
     member = f"{settings.topic_prefix}{socket.gethostname()}-{group}-{number}"
     config = WorkerConfig(settings.kafka_bootstrap, settings.topic_prefix, member, settings.group_protocol)
     if group == GATEWAY:
@@ -55,14 +56,18 @@ def worker(settings: Settings, group: str, number: int) -> Runner:
     return KafkaWorker(config, rows, services(settings, rows.services))
 
 
-def check_group(group: str) -> None:
-    """Refuse a group that does not exist.
+def check_group(settings: Settings, group: str) -> None:
+    """Refuse a group that does not exist or lacks what it needs, before any process of it starts.
 
     Raises:
-        InputError: the name is none of `GROUPS`.
+        InputError: the name is none of `GROUPS`, a store's address is not set, or the recogniser is unknown.
     """
     if group not in GROUPS:
         raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
+    if group in _ADDRESSES:
+        _required(settings, _ADDRESSES[group])
+    if group in group_names() and "asr" in group_of(group).services:
+        check_recogniser(settings.asr)
 
 
 def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = True) -> Mapping[str, Service]:

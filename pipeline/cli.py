@@ -32,7 +32,9 @@ app.add_typer(topics_app, name="topics")
 
 Customer = Annotated[Path, typer.Option(help="WAV of the customer's track: mono, 8 kHz, 16-bit PCM or G.711.")]
 Agent = Annotated[Path, typer.Option(help="WAV of the agent's track.")]
-Speed = Annotated[float, typer.Option(min=0, help="N times real time; 0 is as fast as the pipeline accepts.")]
+Speed = Annotated[
+    float, typer.Option(min=0, max=1_000_000, help="N times real time; 0 is as fast as the pipeline accepts.")
+]
 
 
 class _Terminated(BaseException):
@@ -65,6 +67,13 @@ def main() -> int:
         raise
 
 
+def _checked_id(value: str | None) -> str | None:
+    """Refuse what cannot stand in a key or an identity: both are joined with `|` and `/`."""
+    if value is not None and (not value.strip() or "|" in value or "/" in value):
+        raise typer.BadParameter("an id is not empty and holds no `|` or `/`")
+    return value
+
+
 @app.command()
 def call(
     customer: Customer,
@@ -74,8 +83,10 @@ def call(
     asr: Annotated[str | None, typer.Option(help="moonshine, or scripted:REF.json.")] = None,
     speed: Speed = 1.0,
     policies: Annotated[Path | None, typer.Option(help="Policy file (YAML).")] = None,
-    contact_id: Annotated[str | None, typer.Option(help="Contact id; default: made from the audio.")] = None,
-    tenant: Annotated[str, typer.Option(help="Whose policies apply.")] = "local",
+    contact_id: Annotated[
+        str | None, typer.Option(help="Contact id; default: made from the audio.", callback=_checked_id)
+    ] = None,
+    tenant: Annotated[str, typer.Option(help="Whose policies apply.", callback=_checked_id)] = "local",
     keep: Annotated[bool, typer.Option(help="Keep the call's topics on the broker.")] = False,
     show_restricted: Annotated[bool, typer.Option(help="Print unredacted turns on the terminal.")] = False,
 ) -> None:
@@ -171,7 +182,7 @@ def run(
     from pipeline.running import run_group
 
     loaded = settings.load()
-    wiring.check_group(group)
+    wiring.check_group(loaded, group)
     _run(run_group(loaded, group, workers))
 
 

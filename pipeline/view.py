@@ -53,7 +53,7 @@ class View:
             if self._shown.get(turn.turn_id) != turn.text and turn.text:
                 mark = " ↺" if turn.turn_id in self._shown else ""
                 self._shown[turn.turn_id] = turn.text
-                self._console.print(_line(turn, mark))
+                self._print(_line(turn, mark))
         elif turn.identity not in self._revisions:
             self._partials[turn.turn_id] = turn
         self._redraw()
@@ -65,7 +65,10 @@ class View:
         for hint in guidance.hints:
             if self._shown.get(hint.guidance_id) != hint.body:
                 self._shown[hint.guidance_id] = hint.body
-                self._console.print(_hint(hint))
+                self._print(_hint(hint))
+
+    def _print(self, line: Text) -> None:
+        self._console.print(line, soft_wrap=not self._console.is_terminal)
 
     def _redraw(self) -> None:
         if self._live is not None:

@@ -21,7 +21,7 @@ from pipeline.call import Request
 from pipeline.demo.report import Places, print_report
 from pipeline.processes import claim_number
 from pipeline.readiness import wait_ready
-from pipeline.running import RUN_DIR
+from pipeline.running import RUN_DIR, is_free
 from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor
 from pipeline.topology import group_names
@@ -90,12 +90,13 @@ async def _servers(settings: Settings, console: Console) -> AsyncIterator[Settin
     console.print("starting Kafka, PostgreSQL and Valkey", style="dim")
     async with contextlib.AsyncExitStack() as stack:
         stack.callback(shutil.rmtree, home, ignore_errors=True)
+        stack.callback(stores.remove, home / "postgres_dsn")
         stack.callback((RUN_DIR / f"demo-{number}.pid").unlink, missing_ok=True)
         changes: dict[str, object] = {
             "topic_prefix": f"{settings.topic_prefix}demo-{number}.",
             "partitions": _PARTITIONS,
             "objects_dir": settings.objects_dir.absolute(),
-            "gateway_port": settings.gateway_port if _is_free(settings.gateway_port) else _free_port(),
+            "gateway_port": _gateway_port(settings.gateway_port),
         }
         starters: list[Starter] = []
         if not settings.kafka_bootstrap:
@@ -140,10 +141,8 @@ async def _wait_until_stored(settings: Settings) -> None:
                 await asyncio.sleep(0.2)
 
 
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        return port != 0 and probe.connect_ex(("127.0.0.1", port)) != 0
+def _gateway_port(wanted: int) -> int:
+    return wanted if wanted and is_free(wanted) else _free_port()
 
 
 def _free_port() -> int:

@@ -14,9 +14,9 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Callable, Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
@@ -29,6 +29,7 @@ POLL_S = 0.1
 BATCH = 500
 METADATA_S = 0.2  # asking for the group metadata costs a round trip to the client's own thread
 REQUEST_S = 10.0
+RETRY_S = 0.1
 # A dead owner's open transaction keeps its offsets unstable until the broker aborts it: `transaction.timeout.ms` (10 s)
 # and the broker's look for such transactions (every 10 s by default).
 STABLE_S = 30.0
@@ -36,7 +37,35 @@ STUCK_LOOP_S = 5.0  # heartbeats alone must not keep partitions
 STUCK_EXIT = 70  # EX_SOFTWARE
 ABANDON_S = 5.0
 
+_LOST = "a committed position is outside its topic: records were lost to retention"
+_LOST_POSITION = KafkaError._AUTO_OFFSET_RESET
+# What the consumer reports and cannot mend by going on.
+_FINAL = {
+    _LOST_POSITION,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+}
+# What a takeover meets while a broker starts, a topic is young or an owner's transaction is being resolved.
+_PASSING = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._WAIT_COORD,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+}
+
 _log = logging.getLogger(__name__)
+
+T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -167,28 +196,28 @@ class Assignment:
         error = message.error()
         if error is None:
             return False
-        if error.fatal() or not error.retriable():
+        if error.fatal() or error.code() in _FINAL:
             raise _translate(error)
-        _log.warning("the consumer reported a passing error", extra={"error": error.name()})
+        _log.error("the consumer reported a passing error", extra={"error": error.name()})
         return True
 
     def _assign(self, consumer: Consumer, leads: list[TopicPartition]) -> None:
         self._ask_metadata()
-        self.is_joined = True
         partitions = sorted(lead.partition for lead in leads)
-        if not partitions:
-            return
         self._begun.update(partitions)
         for partition, position in self._take_over(partitions).items():
             consumer.incremental_assign(
                 [TopicPartition(self._prefix + topic, partition, at) for topic, at in position.offsets.items()]
             )
             self._on_loop(self._owner.begin(partition, position))
+        self.is_joined = True
 
     def _take_over(self, partitions: list[int]) -> dict[int, Position]:
         """Raise the epoch of each partition, then read the changelogs."""
+        if not partitions:
+            return {}
         wanted = [TopicPartition(self._prefix + topic, n) for n in partitions for topic in self._group.inputs]
-        found = _sound(self._consumer.committed(wanted, timeout=STABLE_S))
+        found = _patiently(lambda: _sound(self._consumer.committed(wanted, timeout=STABLE_S)))
         inputs = len(self._group.inputs)
         rows = [found[at : at + inputs] for at in range(0, len(found), inputs)]
         taken = {n: self._position(committed) for n, committed in zip(partitions, rows, strict=True)}
@@ -197,7 +226,7 @@ class Assignment:
             for n, (position, name) in taken.items()
             for topic, at in position.offsets.items()
         ]
-        _sound(self._consumer.commit(offsets=raised, asynchronous=False) or [])
+        _patiently(lambda: _sound(self._consumer.commit(offsets=raised, asynchronous=False) or []))
         changelog = f"{self._prefix}changelog.{self._group.name}"
         rows_of = read_changelogs(self._bootstrap, changelog, {n: name for n, (_, name) in taken.items()})
         for n, (position, _) in taken.items():
@@ -210,11 +239,14 @@ class Assignment:
         epoch, name = max(marks, default=(0, None))
         offsets, ends = {}, {}
         for topic, one in zip(self._group.inputs, committed, strict=True):
-            low, ends[topic] = self._consumer.get_watermark_offsets(one, timeout=REQUEST_S)
+            low, ends[topic] = self._limits(one)
             offsets[topic] = one.offset if one.offset >= 0 else low
             if offsets[topic] < low:
                 raise EngineFault(_LOST)
         return Position(epoch + 1, offsets, ends, {}), name
+
+    def _limits(self, one: TopicPartition) -> tuple[int, int]:
+        return _patiently(lambda: self._consumer.get_watermark_offsets(one, timeout=REQUEST_S))
 
     def _revoke(self, consumer: Consumer, leads: list[TopicPartition]) -> None:
         self._give_up(consumer, leads, is_lost=self._is_abandoned)
@@ -243,7 +275,20 @@ class Assignment:
                 os._exit(STUCK_EXIT)
 
 
-_LOST = "a committed position is outside its topic: records were lost to retention"
+def _patiently(ask: Callable[[], T]) -> T:
+    """Ask again while the broker's trouble is of the passing kind.
+
+    Raises:
+        KafkaException: it is of another kind, or does not pass.
+    """
+    deadline_s = time.monotonic() + STABLE_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as failure:
+            if failure.args[0].code() not in _PASSING or time.monotonic() > deadline_s:
+                raise
+        time.sleep(RETRY_S)
 
 
 def _sound(partitions: list[TopicPartition]) -> list[TopicPartition]:
@@ -257,6 +302,6 @@ def _sound(partitions: list[TopicPartition]) -> list[TopicPartition]:
 def _translate(error: KafkaError) -> Exception:
     if error.code() == KafkaError.FENCED_INSTANCE_ID:
         return Fenced("another worker holds this member id")
-    if error.code() == KafkaError._AUTO_OFFSET_RESET:
+    if error.code() == _LOST_POSITION:
         return EngineFault(_LOST)
     return PeerUnavailable(f"the consumer failed: {error.name()}")

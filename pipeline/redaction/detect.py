@@ -15,6 +15,7 @@ from pipeline.redaction.names import find_names, name_words
 from pipeline.redaction.numbers import Judged, Numbers
 from pipeline.redaction.places import find_addresses
 from pipeline.redaction.reading import Reading, read_turn
+from pipeline.redaction.words import DOUBTFUL
 from topics.records import Track
 
 TYPES: Final = frozenset("CREDITCARD CVV EXPIRY SSN BANKACCOUNT ROUTING PHONE DOB EMAIL ADDRESS NAME PII".split())
@@ -157,7 +158,7 @@ def _mask_misheard(masks: Masks, readings: Sequence[Reading]) -> None:
     for row, reading in zip(masks, readings, strict=True):
         if any(row):
             for at, word in enumerate(reading.words):
-                if word.kind == "maybe" and not row[at] and word.atoms[0].kind == "substitute":
+                if word.kind == "maybe" and not row[at] and word.atoms[0].kind in DOUBTFUL:
                     _mask_beside(row, reading, at)
 
 

@@ -8,11 +8,10 @@ from dataclasses import dataclass, field
 
 from pipeline.redaction.ordinary_en import ORDINARY
 from pipeline.redaction.reading import Piece, Reading
-from pipeline.redaction.words import Atom, decode
+from pipeline.redaction.words import DOUBTFUL, Atom, decode
 from topics.records import TRACKS
 
 JOIN_MS = 15_000  # a longer silence of one side ends its number
-SEALED_MS = 4_000  # the same for an order number, which nobody dictates slowly
 MAX_TALK = 8  # words of the other side between two single digits of one number
 
 
@@ -25,7 +24,7 @@ class Run:
         text: the digits.
         spelling: the digits as said, so that "seventy" is found in "seventy, six".
         origins: for each digit the index of its atom.
-        certain: how many digits do not rest on a substitution such as `for`.
+        certain: how many digits do not rest on a doubtful word such as `for`.
     """
 
     turn: int  # of the first digit
@@ -61,7 +60,12 @@ class Run:
         self.text = "".join(digit for digit, _ in decoded)
         self.spelling = "".join(f"{atom.kind}{atom.value} " for atom in self.atoms)
         self.origins = [origin for _, origin in decoded]
-        self.certain = sum(1 for origin in self.origins if self.atoms[origin].kind != "substitute")
+        doubtful = [at for at, atom in enumerate(self.atoms) if atom.kind in DOUBTFUL and not self._is_enclosed(at)]
+        self.certain = sum(1 for origin in self.origins if origin not in doubtful)
+
+    def _is_enclosed(self, at: int) -> bool:
+        """Say whether a misheard digit, which is no preposition, stands between digits."""
+        return self.atoms[at].kind == "misheard" and 0 < at < len(self.atoms) - 1
 
 
 def find_runs(readings: Sequence[Reading]) -> list[Run]:
@@ -97,11 +101,9 @@ def _continues(readings: Sequence[Reading], run: Run, turn: int, piece: Piece) -
     if not piece.is_head or readings[turn].starts[piece.words[0]] - run.end_ms > JOIN_MS:
         return False
     between = readings[run.last_turn + 1 : turn]
-    gap_ms = readings[turn].starts[piece.words[0]] - run.end_ms
-    talk = sum(r.content for r in between)
-    if _has_question(between) or ((gap_ms > SEALED_MS or talk) and _is_sealed(readings, run)):
+    if _has_question(between) or _is_sealed(readings, run):
         return False
-    return talk <= MAX_TALK or len(run.places) > 2 or len(piece.words) > 1
+    return sum(reading.content for reading in between) <= MAX_TALK or len(run.places) > 2 or len(piece.words) > 1
 
 
 def _has_question(between: Sequence[Reading]) -> bool:
@@ -110,7 +112,7 @@ def _has_question(between: Sequence[Reading]) -> bool:
 
 
 def _is_sealed(readings: Sequence[Reading], run: Run) -> bool:
-    """Say whether the number was announced as one that stays: "the order number is"."""
+    """Say whether the number was announced in its own turn as one that stays; the next turn starts another."""
     turn, at = run.places[0]
     return any(label.kind == "" and label.last < at for label in readings[turn].labels)
 

@@ -12,12 +12,11 @@ from pipeline.redaction.tables_en import (
     MAIL_CONNECTORS,
     MAIL_PROVIDERS,
     PRONOUN_BEFORE_ONE,
-    RANGE_WORDS,
     STRONG_NAME_CARRIERS,
     UNITS_OF_MEASURE,
     WEAK_NAME_CARRIERS,
 )
-from pipeline.redaction.words import Lexeme, read
+from pipeline.redaction.words import DOUBTFUL, Lexeme, read
 from topics.records import Track
 
 OUTRANKED_WORDS: Final = 6  # words behind a firm phrase in which a vague one adds nothing
@@ -200,12 +199,10 @@ def _closed(words: list[Lexeme], inside: list[int], is_head: bool, is_tail: bool
 def _is_wall(words: list[Lexeme], inside: list[int], place: int, is_head: bool, is_tail: bool) -> bool:
     """Say whether a doubtful word ends the number: `to` counts as 2 between single digits or at a turn's edge."""
     word = words[inside[place]]
-    if word.kind != "maybe" or word.atoms[0].kind != "substitute":
+    if word.kind != "maybe" or word.atoms[0].kind != "range":
         return False
     before = words[inside[place - 1]] if place else None
     after = words[inside[place + 1]] if place + 1 < len(inside) else None
-    if word.norm not in RANGE_WORDS and (before is not None or after is not None):
-        return False
     return not ((_is_single(before) or before is None and is_head) and (_is_single(after) or after is None and is_tail))
 
 
@@ -213,14 +210,14 @@ def _is_single(word: Lexeme | None) -> bool:
     if word is None or not word.atoms:
         return False
     kind, value = word.atoms[-1]
-    return kind in ("unit", "substitute", "multiplier") or kind == "numeral" and (len(value) == 1 or len(value) >= 3)
+    return kind in ("unit", "multiplier", *DOUBTFUL) or kind == "numeral" and (len(value) == 1 or len(value) >= 3)
 
 
 def _trimmed(words: list[Lexeme], part: list[int], is_head: bool, is_tail: bool) -> Iterator[Piece]:
     """Drop doubtful words at an edge that no neighbouring turn can make digits."""
-    while part and not is_tail and _atom(words, part[-1]) in ("multiplier", "substitute"):
+    while part and not is_tail and _atom(words, part[-1]) in ("multiplier", *DOUBTFUL):
         part = part[:-1]
-    while part and not is_head and _atom(words, part[0]) in ("scale", "hundred", "plural", "substitute"):
+    while part and not is_head and _atom(words, part[0]) in ("scale", "hundred", "plural", *DOUBTFUL):
         part = part[1:]
     has_digits = any(words[at].kind == "digits" for at in part)
     if part and (has_digits or is_tail) and not _is_pronoun(words, part):

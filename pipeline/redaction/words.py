@@ -14,6 +14,7 @@ from pipeline.redaction.tables_en import (
     MULTIPLIERS,
     ORDINALS,
     PLURALS,
+    RANGE_WORDS,
     SCALES,
     SUBSTITUTES,
     TEENS,
@@ -21,7 +22,8 @@ from pipeline.redaction.tables_en import (
     UNITS,
 )
 
-AtomKind = Literal["unit", "teen", "tens", "hundred", "scale", "multiplier", "plural", "numeral", "substitute"]
+AtomKind = Literal["unit", "teen", "tens", "hundred", "scale", "multiplier", "plural", "numeral", "range", "misheard"]
+DOUBTFUL: Final = ("range", "misheard")  # words that an ASR writes for a digit
 # `digits` always counts; `maybe` counts beside digits; `amount`, `date`, `ordinal` and `month` explain digits.
 WordKind = Literal["word", "filler", "digits", "maybe", "amount", "date", "ordinal", "month"]
 
@@ -53,12 +55,16 @@ _NUMERAL: Final = re.compile(r"\+?[\d][\d,.\-/()+_ ]*")
 _NUMBER_PARTS: Final = frozenset((*UNITS, *TEENS, *TENS, "hundred"))
 
 
+def _substitute(word: str, digit: str) -> Atom:
+    return Atom("range" if word in RANGE_WORDS else "misheard", digit)
+
+
 def _table() -> dict[str, Lexeme]:
     """Build the reading of every word that the tables know; later rows win."""
     known: dict[str, Lexeme] = {word: Lexeme(word, "filler") for word in FILLERS}
     known |= {word: Lexeme(word, "ordinal") for word in ORDINALS}
     known |= {word: Lexeme(word, "month") for word in MONTHS}
-    known |= {word: Lexeme(word, "maybe", (Atom("substitute", digit),)) for word, digit in SUBSTITUTES.items()}
+    known |= {word: Lexeme(word, "maybe", (_substitute(word, digit),)) for word, digit in SUBSTITUTES.items()}
     known |= {word: Lexeme(word, "maybe", (Atom("scale", zeros),)) for word, zeros in SCALES.items()}
     known |= {word: Lexeme(word, "maybe", (Atom("multiplier", times),)) for word, times in MULTIPLIERS.items()}
     known |= {word: Lexeme(word, "maybe", (Atom("plural", digit),)) for word, digit in PLURALS.items()}
@@ -162,7 +168,7 @@ def _below_hundred(atoms: Sequence[Atom], at: int) -> tuple[str, int]:
     if kind != "tens":
         return value, at + 1
     following = atoms[at + 1] if at + 1 < len(atoms) else None
-    if following is not None and following.kind in ("unit", "substitute") and following.value != "0":
+    if following is not None and following.kind in ("unit", *DOUBTFUL) and following.value != "0":
         return value + following.value, at + 2
     return value + "0", at + 1
 

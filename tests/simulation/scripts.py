@@ -16,6 +16,8 @@ DEMO = Path(__file__).parents[2] / "pipeline" / "demo"
 TENANT = "local"
 WHOLE_S = 16  # of the demo call: three turns, a name among them
 
+CONTACTS = ("one", "alpha")  # of two partitions, each has one
+
 LINES: tuple[tuple[Track, str], ...] = (
     ("agent", "thank you for calling my name is daniel how can i help you"),
     ("customer", "hello my name is jane miller"),
@@ -31,7 +33,7 @@ LINES: tuple[tuple[Track, str], ...] = (
 
 def text() -> Script:
     """Two contacts at once, from words on; every line has a partial and a final."""
-    both = [list(_spoken("first")), list(_spoken("second"))]
+    both = [list(_spoken(contact)) for contact in CONTACTS]
     events = tuple(event for pair in zip(*both, strict=True) for event in pair)
     stages = tuple(stage for stage in STAGES if stage.group == "language")
     return Script(stages, policies.load(DEMO / "policies.yaml"), events)

@@ -26,7 +26,7 @@ def test_the_quiet_text_run_says_something() -> None:
     turns = [record for record in records if isinstance(record, RedactedTurn)]
     assert 2 * len(scripts.LINES) == sum(turn.is_final for turn in turns)
     assert any("[CREDITCARD]" in turn.text for turn in turns)
-    assert {"first", "second"} == {record.contact_id for record in records if isinstance(record, Guidance)}
+    assert {*scripts.CONTACTS} == {record.contact_id for record in records if isinstance(record, Guidance)}
 
 
 def test_the_quiet_whole_run_stores_audio() -> None:

@@ -93,9 +93,9 @@ class Place:
         return self.processes()
 
     def run_files(self) -> list[str]:
-        """The names under `.trunkline/run`."""
+        """The names under `.trunkline/run` but the locks: the kernel drops a lock with its process, not its file."""
         folder = self.folder / ".trunkline" / "run"
-        return sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+        return sorted(path.name for path in folder.glob("*") if path.suffix != ".lock")
 
     def demo_folders(self) -> list[str]:
         """The folders of demos under `.trunkline`."""

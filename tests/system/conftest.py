@@ -49,7 +49,11 @@ class Called:
 
 
 def call(
-    place: Place, out: str, *options: str | Path, customer: Path = DEMO / "customer.wav", agent: Path = DEMO / "agent.wav"
+    place: Place,
+    out: str,
+    *options: str | Path,
+    customer: Path = DEMO / "customer.wav",
+    agent: Path = DEMO / "agent.wav",
 ) -> Called:
     """Run a call to a good end."""
     ran = place.run("call", "--customer", customer, "--agent", agent, "--out", out, "--speed", "0", *options)
@@ -125,12 +129,18 @@ class Kept:
 def kept_demo(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Kept]:
     """The demo call on everything that `trunkline demo --keep` starts, looked at from outside."""
     with place(tmp_path_factory.mktemp("kept") / "shell") as shell:
-        with watched(shell.folder, DEFAULT, 8, **shell.environment) as demo, Screen(demo.page, demo.contact_id) as screen:
+        with (
+            watched(shell.folder, DEFAULT, 8, **shell.environment) as demo,
+            Screen(demo.page, demo.contact_id) as screen,
+        ):
             demo.wait_for_end()
             assert wait_until(lambda: any(one.frame["type"] == "end" for one in screen.seen), 20)
             evidence, restricted = look(demo, screen, shell.folder)
+            # Root's PostgreSQL has its folder elsewhere.
+            outside = [link.resolve() for link in (shell.folder / ".trunkline").glob("demo-*/*/postgres")]
         code = demo.child.process.returncode
         evidence["stdout"], evidence["stderr"] = demo.child.out, demo.child.err
         left: list[object] = [*shell.left_over().items(), *shell.run_files(), *shell.demo_folders()]
+        left += [folder for folder in outside if folder.exists()]
         audio = stored_audio(shell.folder / ".trunkline" / "objects")
         yield Kept(evidence, restricted, audio, Ran(code, demo.child.out, demo.child.err, 0), left)

@@ -18,6 +18,7 @@ from connectors import files
 from pipeline.engines.tables import read_whole
 from topics import clients, codec, deadletters
 from topics.catalogue import TOPICS
+from topics.records import AudioFrame
 
 Texts = dict[str, str]
 
@@ -27,8 +28,9 @@ def look(demo: WatchedDemo, screen: Screen, folder: Path) -> tuple[Texts, Texts]
     open_topics, restricted = kafka(demo.settings.kafka_bootstrap, demo.settings.topic_prefix)
     seen = {"screen": "\n".join(json.dumps(one.frame) for one in screen.seen)}
     pages = {f"page {name}": fetch(demo.page + name) for name in ("", "contacts", "readyz")}
-    stores = postgres(demo.settings.postgres_dsn.get_secret_value()) | valkey(demo.settings.redis_url.get_secret_value())
-    return seen | pages | stores | open_topics | health_pages(folder) | plain_files(folder), restricted
+    stored = postgres(demo.settings.postgres_dsn.get_secret_value())
+    cached = valkey(demo.settings.redis_url.get_secret_value())
+    return seen | pages | stored | cached | open_topics | health_pages(folder) | plain_files(folder), restricted
 
 
 def fetch(url: str) -> str:
@@ -43,10 +45,11 @@ def health_pages(folder: Path) -> Texts:
 
 def plain_files(folder: Path) -> Texts:
     """Logs, notes and names; the servers' own data is what the clients read, and restricted topics."""
+    kinds = {".log", ".json", ".pid", ".port", ".toml", ""}
     found = [
         path
         for path in (folder / ".trunkline").rglob("*")
-        if path.is_file() and "data" not in path.parts and path.suffix in {".log", ".json", ".pid", ".port", ".toml", ""}
+        if path.is_file() and "data" not in path.parts and path.suffix in kinds
     ]
     names = "\n".join(str(path) for path in (folder / ".trunkline" / "objects").rglob("*"))
     texts = {f"file {path.relative_to(folder)}": path.read_text(errors="replace") for path in found}
@@ -96,10 +99,15 @@ def kafka(bootstrap: str, prefix: str) -> tuple[Texts, Texts]:
             messages = list(read_whole(bootstrap, partitions)) if partitions else []
             texts = restricted if TOPICS[name].data == "restricted" else open_texts
             values = [message.value() or b"" for message in messages]
-            texts[f"kafka {topic}"] = "\n".join(json.dumps(codec.to_json(codec.decode(one))) for one in values)
+            texts[f"kafka {topic}"] = "\n".join(_text(one) if topic == name else repr(one) for one in values)
             margins = [f"{message.key()!r} {message.headers()!r}" for message in messages]
             open_texts[f"kafka {topic} keys and headers"] = "\n".join(margins)
     return open_texts, restricted
+
+
+def _text(value: bytes) -> str:
+    record = codec.decode(value)
+    return "audio" if isinstance(record, AudioFrame) else json.dumps(codec.to_json(record))
 
 
 def stored_audio(objects: Path) -> dict[tuple[str, int], NDArray[np.int16]]:

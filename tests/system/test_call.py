@@ -64,9 +64,7 @@ def assert_nothing_left(place: Place) -> None:
 
 def test_memory_engine_is_repeatable_to_the_byte(memory_call: Called, calls: Place) -> None:
     again = call(calls, "again", "--engine", "memory", "--asr", SCRIPTED)
-    different = [
-        name for name in FILES if (memory_call.out / name).read_bytes() != (again.out / name).read_bytes()
-    ]
+    different = [name for name in FILES if (memory_call.out / name).read_bytes() != (again.out / name).read_bytes()]
     assert [] == [name for name in different if name != "latency.json"]
 
 
@@ -152,7 +150,7 @@ def test_partials_have_their_fields_and_rising_revisions(called: Called) -> None
     known = {turn["turn_id"] for turn in called.lines("turns.jsonl")}
     for partial in called.lines("partials.jsonl"):
         fields: dict[str, Field] = {"turn_id": (str,), "track": (str,), "text": (str,)}
-        assert fits(partial, fields | {name: (int,) for name in ("rev", "redaction_rev", "at_ms")})
+        assert fits(partial, fields | dict.fromkeys(("rev", "redaction_rev", "at_ms"), (int,)))
         assert partial["turn_id"] in known
         assert int(str(partial["rev"])) > newest.get(partial["turn_id"], 0)
         newest[partial["turn_id"]] = int(str(partial["rev"]))
@@ -193,7 +191,7 @@ def test_guidance_has_its_fields_and_cites_turns(called: Called) -> None:
     policies = {hint["policy"] for hint in hints}
     assert {"call-opening", "service-care", "card-handling", "save-offer"} == policies
     for hint in hints:
-        fields: dict[str, Field] = {name: (str,) for name in ("guidance_id", "kind", "body", "policy")}
+        fields: dict[str, Field] = dict.fromkeys(("guidance_id", "kind", "body", "policy"), (str,))
         numbers: dict[str, Field] = {"policy_version": (int,), "at_ms": (int,), "deadline_ms": (int, type(None))}
         assert fits(hint, fields | numbers | {"evidence": (list,)})
         assert hint["evidence"]
@@ -226,7 +224,7 @@ def test_latency_names_every_stage(called: Called) -> None:
     stages = figures["stages"]
     assert isinstance(stages, dict)
     assert [stage.name for stage in STAGES if stage.outputs] == list(stages)
-    row: dict[str, Field] = {"count": (int,)} | {name: (int, float, type(None)) for name in PERCENTILES}
+    row: dict[str, Field] = {"count": (int,)} | dict.fromkeys(PERCENTILES, (int, float, type(None)))
     assert isinstance(figures["end_to_end"], dict)
     assert all(fits(one, row) for one in (*stages.values(), figures["end_to_end"]))
     assert all((one["count"] == 0) == (one["max_ms"] is None) for one in stages.values())
@@ -242,7 +240,7 @@ def test_kafka_measures_every_stage_that_had_work(kafka_call: Called) -> None:
 def test_the_journal_is_in_order_and_holds_unrestricted_topics_alone(called: Called) -> None:
     rows = called.lines("journal.jsonl")
     fields: dict[str, Field] = {"audio_ms": (int,), "offset": (int,), "record": (dict,)}
-    assert all(fits(row, fields | {name: (str,) for name in ("topic", "key", "schema")}) for row in rows)
+    assert all(fits(row, fields | dict.fromkeys(("topic", "key", "schema"), (str,))) for row in rows)
     times = [int(str(row["audio_ms"])) for row in rows]
     assert times == sorted(times)
     topics = {str(row["topic"]) for row in rows}
@@ -258,7 +256,9 @@ def test_redacted_audio_is_pcm_as_long_as_the_input(track: str, called: Called) 
         assert len(files.read_wav(DEMO / f"{track}.wav")) == made.getnframes()
 
 
-def test_a_call_leaves_nothing_behind(kafka_call: Called, kafka_calls: Place, memory_call: Called, calls: Place) -> None:
+def test_a_call_leaves_nothing_behind(
+    kafka_call: Called, kafka_calls: Place, memory_call: Called, calls: Place
+) -> None:
     assert kafka_call.out.is_dir()
     assert memory_call.out.is_dir()
     assert_nothing_left(calls)

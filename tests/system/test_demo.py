@@ -11,6 +11,7 @@ from tests.system.conftest import Kept
 
 pytestmark = pytest.mark.system
 
+TABLES = ["The call", "Latency, ms", "Where it is"]
 VARIABLES = {"TRUNKLINE_ASR": SCRIPTED, "TRUNKLINE_GATEWAY_PORT": "0"}
 
 
@@ -33,7 +34,7 @@ def assert_shows_the_call(out: str) -> None:
     assert re.search(r"^page http://127\.0\.0\.1:\d+/$", out, re.MULTILINE)
     assert "my card is [CREDITCARD]" in out
     assert "next best action: Offer the loyalty discount" in out
-    assert ["The call", "Latency, ms", "Where it is"] == re.findall("^(The call|Latency, ms|Where it is)", out, re.MULTILINE)
+    assert TABLES == re.findall(f"^({'|'.join(TABLES)})", out, re.MULTILINE)
     for store in ("PostgreSQL", "Valkey", "object store", "Kafka"):
         assert re.search(rf"{store} +│? *[^ ]", out)
 

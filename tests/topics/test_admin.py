@@ -160,3 +160,5 @@ def test_broker_that_is_not_there_is_said_in_time(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setattr(admin, "ANSWER_LIMIT_S", 0.2)
     with pytest.raises(PeerUnavailable, match="_TRANSPORT"):
         admin.read("127.0.0.1:1", PREFIX)
+    with pytest.raises(PeerUnavailable, match="_TRANSPORT"):
+        admin.apply("127.0.0.1:1", admin.plan([AUDIO], ()))

@@ -105,11 +105,12 @@ class Screen:
     socket: aiohttp.ClientWebSocketResponse
 
     async def next(self, kind: str) -> Json:
-        """Return the next frame of a type."""
-        while True:
-            frame: Json = await self.socket.receive_json(timeout=20)
-            if frame["type"] == kind:
-                return frame
+        """Return the next frame of a type; a broker on a busy machine may need most of the limit."""
+        async with asyncio.timeout(60):
+            while True:
+                frame: Json = await self.socket.receive_json()
+                if frame["type"] == kind:
+                    return frame
 
 
 @asynccontextmanager

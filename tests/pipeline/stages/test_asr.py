@@ -163,6 +163,27 @@ def test_a_cut_segment_has_no_pre_roll_and_says_that_it_is_cut() -> None:
     assert (False, 90_112) == (second.is_cut, second.previous_end_sample)
 
 
+def test_marks_that_the_audios_end_has_overtaken_are_waited_for() -> None:
+    desk = Desk()
+    for record in (_frame(0), _frame(RECORD), _pass(384, is_end=True)):
+        desk.feed(record)
+    assert [] == desk.out
+    for record in (_mark("agent", 800), _mark("agent", 800, 3_000), _pass(385)):
+        desk.feed(record)
+    desk.answer_all()
+    assert [800] == [final.first_sample for final in desk.finals]
+    assert _pass(384, is_end=True) == desk.out[-1]
+
+
+def test_what_is_missing_before_the_audio_is_silence() -> None:
+    desk = Desk()
+    for record in (_frame(RECORD), _frame(2 * RECORD), _mark("agent", 2_000), _mark("agent", 2_000, 4_000)):
+        desk.feed(record)
+    ((_, request),) = desk.waiting.values()
+    assert 0 == request.pcm_first_sample
+    assert bytes(2 * RECORD) + SIGNAL["agent"][2 * RECORD : 8_000] == request.pcm
+
+
 def test_an_earlier_segment_is_waited_for() -> None:
     desk = Desk()
     for record in _script():

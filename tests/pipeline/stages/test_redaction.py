@@ -68,6 +68,18 @@ def test_question_heard_as_partial_masks_partials_only() -> None:
     assert _texts(_outputs([question, answer]))[-1] == "it's one two"
 
 
+def test_partial_knows_the_questions_of_the_finals() -> None:
+    question = _turn("your social security number please", 0, "agent")
+    assert _texts(_outputs([question, _turn("one two hello", 3_000, is_final=False)]))[-1] == "[SSN] hello"
+
+
+def test_decided_words_keep_what_they_show() -> None:
+    outputs = _outputs([_turn("brudro is here", 0), _mark(20_000), _turn("my name is brudro", 21_000)])
+    assert _texts(outputs) == ["brudro is here", "my name is [NAME]"]
+    outputs = _outputs([_turn("brudro is here", 0), _mark(5_000), _turn("my name is brudro", 6_000)])
+    assert _texts(outputs) == ["brudro is here", "my name is [NAME]", "[NAME] is here"]
+
+
 def test_partial_never_replaces_final() -> None:
     final = _turn("hello there", 0, rev=5)
     assert _outputs([final, _turn("hello", 0, rev=9, is_final=False)]) == _outputs([final])

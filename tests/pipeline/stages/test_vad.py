@@ -177,13 +177,34 @@ def test_a_closing_mark_is_half_a_second_late_at_most(call: tuple[bytes, bytes])
             assert is_cut_or_end or state.customer.next_sample - (end - 800) <= 4_000
 
 
-def test_the_end_closes_what_is_open_inside_the_audio(call: tuple[bytes, bytes]) -> None:
-    customer, agent = call[0][: 2 * 65_000], call[1][: 2 * 100_001]
+def test_the_end_closes_what_is_open_inside_the_audio(
+    call: tuple[bytes, bytes], quiet_run: list[Record]
+) -> None:
+    long = next(
+        first for track, first, end in _segments(quiet_run) if track == "customer" and end - first > 12_000
+    )
+    cut = long + 9_001  # in mid-word, where no window ends
+    customer, agent = call[0][: 2 * cut], call[1][: 2 * (cut + 30_000)]
     marks = _listen(_records(customer, agent))
-    ends = {"customer": 65_000, "agent": 100_001}
-    assert all(end <= ends[track] for track, _, end in _segments(marks))
-    assert Watermark("t", "c", 1, 12_500, is_end=True) == marks[-1]
-    assert Watermark("t", "c", 1, 12_501, is_end=False) == marks[-2]
+    assert ("customer", long, cut) in _segments(marks)
+    time_ms = (cut + 30_000) // 8
+    assert [
+        Watermark("t", "c", 1, time_ms + 1, is_end=False),
+        Watermark("t", "c", 1, time_ms, is_end=True),
+    ] == marks[-2:]
+
+
+def test_silence_makes_the_detector_forget(call: tuple[bytes, bytes]) -> None:
+    speech, pause = call[1][: 2 * 20 * GATE_SAMPLES], bytes(2 * 10 * GATE_SAMPLES)
+    alone = _segments(_listen(_records(bytes(len(speech)), speech)))
+    later = len(pause) // 2 + len(speech) // 2
+    track = speech + pause + speech
+    both = [
+        (of, first - later, end - later)
+        for of, first, end in _segments(_listen(_records(bytes(len(track)), track)))
+    ]
+    assert alone
+    assert alone == both[-len(alone) :]
 
 
 def test_nothing_follows_the_end(call: tuple[bytes, bytes]) -> None:

@@ -1,0 +1,163 @@
+"""Worker processes under a supervisor on a real broker: killed, stopped and woken, they change nothing in the end."""
+
+import os
+import signal
+import subprocess
+import sys
+import time
+import urllib.request
+from collections import defaultdict
+from collections.abc import Callable, Iterator
+from pathlib import Path
+
+import pytest
+
+from pipeline.engines.revisions import REVISIONS_PER_EPOCH
+from pipeline.processes import is_alive
+from pipeline.settings import Settings
+from pipeline.supervisor import Supervisor
+from tests.pipeline.engines.stations import COUNTER, LIMIT_S, Place, said
+from tests.simulation import scripts
+from tests.simulation.crashes import Event, broken_promises, finals, quiet
+from topics.keys import partition_of
+
+pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
+
+GROUP = "language"
+STUCK = """
+import asyncio, sys
+from tests.pipeline.engines.stations import COUNTER, Place
+
+async def main():
+    async with Place(sys.argv[1], sys.argv[2]).working(COUNTER):
+        await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+@pytest.fixture
+def place(broker: str, prefix: str) -> Place:
+    made = Place(broker, prefix, partitions=2)
+    made.create(scripts.text().stages)
+    made.send(("policies", b"policy", policy) for policy in scripts.text().policies)
+    return made
+
+
+@pytest.fixture
+def supervisor(place: Place, tmp_path: Path) -> Iterator[Supervisor]:
+    settings = Settings(kafka_bootstrap=place.bootstrap, topic_prefix=place.prefix, partitions=place.partitions)
+    with Supervisor(settings, tmp_path) as made:
+        yield made
+
+
+def wait(what: str, is_so: Callable[[], object]) -> float:
+    """Wait until something is so; return how long it took."""
+    began_s = time.monotonic()
+    while not is_so():
+        assert time.monotonic() - began_s < LIMIT_S, what
+        time.sleep(0.02)
+    return time.monotonic() - began_s
+
+
+def page(port_file: Path, path: str) -> tuple[int, str]:
+    """Return status and text of a worker's page; (0, "") where there is none."""
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{port_file.read_text()}{path}", timeout=2) as answer:
+            return answer.status, answer.read().decode()
+    except urllib.error.HTTPError as refusal:
+        return refusal.code, refusal.read().decode()
+    except (OSError, ValueError):
+        return 0, ""
+
+
+def are_ready(supervisor: Supervisor) -> bool:
+    return all(page(port_file, "/readyz")[0] == 200 for port_file in supervisor.port_files)
+
+
+def shares(supervisor: Supervisor) -> list[str]:
+    return [page(port_file, "/readyz")[1].partition('"partitions": ')[2] for port_file in supervisor.port_files]
+
+
+
+
+def test_killed_and_restarted_it_ends_as_in_the_quiet_run(
+    place: Place, supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    script = scripts.text()
+    supervisor.start(GROUP)
+    wait("ready", lambda: are_ready(supervisor))
+    status, metrics = page(supervisor.port_files[0], "/metrics")
+    assert (200, True) == (status, f'trunkline_partitions{{group="{GROUP}"}} 2.0' in metrics)
+    third = len(script.events) // 3
+    send(place, script.events[:third])
+    (first,) = supervisor.pids(GROUP)
+    os.kill(first, signal.SIGKILL)
+    send(place, script.events[third : 2 * third])
+    pause_s = wait("restarted", lambda: supervisor.restarts and are_ready(supervisor))
+    send(place, script.events[2 * third :])
+    expect_quiet_end(place)
+    with capsys.disabled():
+        print(f"\nkill -9 to ready again: {pause_s:.2f} s")
+
+
+def test_another_worker_takes_over_and_a_zombie_changes_nothing(
+    place: Place, supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """SIGSTOP for longer than the session is how a process is dead to the others and then is not."""
+    script = scripts.text()
+    supervisor.start(GROUP, workers=2)
+    wait("ready", lambda: are_ready(supervisor) and sorted(shares(supervisor)) == ["[0]}", "[1]}"])
+    half = len(script.events) // 2
+    send(place, script.events[:half])
+    other = next(file for file, share in zip(supervisor.port_files, shares(supervisor), strict=True) if "0" not in share)
+    zombie = next(pid for pid, file in zip(supervisor.pids(GROUP), supervisor.port_files, strict=True) if file != other)
+    os.kill(zombie, signal.SIGSTOP)
+    send(place, script.events[half:])
+    pause_s = wait("taken over", lambda: "[0, 1]" in page(other, "/readyz")[1])
+    time.sleep(max(8 - pause_s, 0))  # the zombie's length, not a wait for something
+    os.kill(zombie, signal.SIGCONT)
+    expect_quiet_end(place)
+    wait("shared again", lambda: are_ready(supervisor) and sorted(shares(supervisor)) == ["[0]}", "[1]}"])
+    with capsys.disabled():
+        print(f"\ntaken over by another member: {pause_s:.2f} s")
+
+
+def test_no_process_outlives_a_drain_during_the_start(place: Place, supervisor: Supervisor) -> None:
+    supervisor.start(GROUP, workers=2)
+    pids = supervisor.pids(GROUP)
+    began_s = time.monotonic()
+    supervisor.drain()
+    assert [False, False] == [is_alive(pid) for pid in pids]
+    assert 10 > time.monotonic() - began_s
+
+
+def test_a_stuck_loop_ends_the_process(broker: str, prefix: str) -> None:
+    place = Place(broker, prefix)
+    place.create(COUNTER)
+    place.send([("transcript.words", b"t|c", said(0, asr="stuck"))])
+    stuck = subprocess.Popen([sys.executable, "-c", STUCK, broker, prefix], stderr=subprocess.DEVNULL)
+    try:
+        assert 70 == stuck.wait(LIMIT_S)
+    finally:
+        stuck.kill()
+
+
+def send(place: Place, events: tuple[Event, ...]) -> None:
+    place.send((event.topic, event.key, event.record) for event in events)
+
+
+def expect_quiet_end(place: Place) -> None:
+    """Read until readers know what a quiet run tells them; check what they were told on the way."""
+    assert {0, 1} == {partition_of(event.key, 2) for event in scripts.text().events}
+    expected = {at: record for at, record in finals(quiet(scripts.text()).log).items() if at[0] != "policies"}
+    topics = sorted({topic for topic, _, _ in expected})
+    log = place.log(topics, lambda log: len(finals(log)) >= len(expected) and finals(log) == expected)
+    assert [] == broken_promises(log)
+    assert expected == finals(log)
+    owners = defaultdict[bytes, list[int]](list)
+    for entry in log.topics["transcript.raw"]:
+        rev = getattr(entry.record, "rev", 0)
+        if rev:
+            owners[entry.key].append(rev // REVISIONS_PER_EPOCH)
+    assert all(epochs == sorted(epochs) for epochs in owners.values())
