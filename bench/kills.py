@@ -194,14 +194,12 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--seed", type=int, default=1)
     parser.add_argument("--kills", type=int, default=KILLS, help="in each group's run")
     parser.add_argument("--speed", type=float, default=1.0)
-    parser.add_argument("--asr", default=DEFAULT.asr)
-    parser.add_argument("--customer", type=Path, default=DEFAULT.customer)
-    parser.add_argument("--agent", type=Path, default=DEFAULT.agent)
+    DEFAULT.add_options(parser)
 
 
 def run(given: argparse.Namespace) -> Report:
     """Make a quiet run, then one run with kills for each group."""
-    recording = Recording(given.customer.absolute(), given.agent.absolute(), given.asr)
+    recording = Recording.chosen(given)
     duration_s = recording.call.duration_ms / 1_000 / given.speed
     quiet = _one_run(recording, given.speed, duration_s, ())
     groups: dict[str, object] = {}

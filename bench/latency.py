@@ -20,14 +20,13 @@ import numpy as np
 from bench.kills import play
 from bench.report import Report
 from bench.screen import Seen
-from bench.watched import DEFAULT, Recording, watched
+from bench.watched import Recording, watched
 from pipeline import results
 from pipeline.results import Entry
 from pipeline.topology import STAGES
 from topics.records import SAMPLES_PER_MS, AudioFrame, RedactedTurn, SegmentWords
 
 GOAL_MS = 75.0
-_ASR = "moonshine"
 
 
 @dataclass(frozen=True, slots=True)
@@ -129,14 +128,12 @@ def _percentiles(values: Sequence[float]) -> dict[str, float | int | None]:
 
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare what can be chosen; the goal counts for the defaults."""
-    parser.add_argument("--asr", default=_ASR)
-    parser.add_argument("--customer", type=Path, default=DEFAULT.customer)
-    parser.add_argument("--agent", type=Path, default=DEFAULT.agent)
+    Recording(asr="moonshine").add_options(parser)
 
 
 def run(given: argparse.Namespace) -> Report:
     """Play the call and measure."""
-    recording = Recording(given.customer.absolute(), given.agent.absolute(), given.asr)
+    recording = Recording.chosen(given)
     duration_s = recording.call.duration_ms / 1_000
     began_s = time.monotonic()
     with (

@@ -4,6 +4,7 @@ Owns starting it in a folder of its own, waiting for what it prints, killing one
 made of it belongs to the reports.
 """
 
+import argparse
 import os
 import signal
 import subprocess
@@ -80,11 +81,24 @@ class Child:
 
 @dataclass(frozen=True, slots=True)
 class Recording:
-    """The two tracks of a call, and who hears it."""
+    """The two tracks of a call, and who hears it; paths are absolute, since a demo has a folder of its own."""
 
     customer: Path = DEMO_FILES / "customer.wav"
     agent: Path = DEMO_FILES / "agent.wav"
     asr: str = SCRIPTED
+
+    @classmethod
+    def chosen(cls, given: argparse.Namespace) -> "Recording":
+        """Take what `add_options` has declared."""
+        kind, _, reference = given.asr.partition(":")
+        asr = f"{kind}:{Path(reference).absolute()}" if reference else kind
+        return cls(given.customer.absolute(), given.agent.absolute(), asr)
+
+    def add_options(self, parser: argparse.ArgumentParser) -> None:
+        """Declare the options of a report, with this recording as default."""
+        parser.add_argument("--customer", type=Path, default=self.customer, help="WAV of the customer's track")
+        parser.add_argument("--agent", type=Path, default=self.agent, help="WAV of the agent's track")
+        parser.add_argument("--asr", default=self.asr, help="moonshine, or scripted:REF.json")
 
     @property
     def call(self) -> files.Call:

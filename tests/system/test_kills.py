@@ -10,6 +10,7 @@ import psycopg
 import pytest
 
 from bench import kills
+from bench.screen import Seen
 from bench.watched import DEFAULT, watched
 from connectors.gateway.board import Frame
 from tests.system.commands import place
@@ -113,3 +114,44 @@ def test_the_screen_ends_with_the_cards_of_the_quiet_run(ran: Died, memory_call:
         if hint["kind"] != "summary"
     ]
     assert sorted(str(hint["guidance_id"]) for hint in memory_call.lines("guidance.jsonl")) == sorted(names)
+
+
+def turn(rev: int, *, is_final: bool = True) -> Frame:
+    return {"type": "turn", "turn_id": "t", "rev": rev, "is_final": is_final}
+
+
+def cards(cause: str, rev: int, *names: str) -> Frame:
+    return {"type": "guidance", "cause_id": cause, "rev": rev, "hints": [{"guidance_id": name} for name in names]}
+
+
+def snapshot(*turns: Frame) -> Frame:
+    return {"type": "snapshot", "turns": list(turns), "guidance": []}
+
+
+@pytest.mark.parametrize(
+    ("frames", "reason"),
+    [
+        ([turn(2), turn(1)], "after"),
+        ([turn(1), turn(2, is_final=False)], "after"),
+        ([turn(1), snapshot()], "missing"),
+        ([cards("a", 2), cards("a", 1)], "after"),
+        ([cards("a", 1, "x"), cards("b", 2, "x")], "shown twice"),
+        ([cards("a", 1, "x", "x")], "twice in a set"),
+    ],
+)
+def test_the_watch_notices_what_must_not_be(frames: list[Frame], reason: str) -> None:
+    (line,) = kills.broken_promises([Seen(0, frame) for frame in frames])
+    assert reason in line
+
+
+def test_the_watch_lets_pass_what_may_be() -> None:
+    frames = [
+        turn(1, is_final=False),
+        turn(2),
+        snapshot(turn(2)),
+        turn(3),
+        cards("a", 1, "x"),
+        cards("a", 2),
+        cards("b", 1, "x"),
+    ]
+    assert [] == kills.broken_promises([Seen(0, frame) for frame in frames])

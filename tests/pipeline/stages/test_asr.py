@@ -168,8 +168,8 @@ def test_marks_that_the_audios_end_has_overtaken_are_waited_for() -> None:
     for record in (_frame(0), _frame(RECORD), _pass(384, is_end=True)):
         desk.feed(record)
     assert [] == desk.out
-    for record in (_mark("agent", 800), _mark("agent", 800, 3_000), _pass(385)):
-        desk.feed(record)
+    for mark in (_mark("agent", 800), _mark("agent", 800, 3_000), _pass(385)):
+        desk.feed(mark)
     desk.answer_all()
     assert [800] == [final.first_sample for final in desk.finals]
     assert _pass(384, is_end=True) == desk.out[-1]
