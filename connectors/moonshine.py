@@ -32,7 +32,7 @@ from topics.records import SAMPLES_PER_MS, Word
 NAME: Final = "moonshine tiny-en"
 PACKAGE: Final = "moonshine-voice"
 
-# moonshine-voice 0.0.73; equal to those of 0.0.59, whose word error rate was measured (shared/facts/asr.md).
+# moonshine-voice 0.0.73; equal to those of 0.0.59, which heard 7.4 % of words wrong on 123 s of telephone speech.
 MODEL_SHA256: Final = {
     "encoder_model.ort": "94e90a4654fc45cdfedb77c4c08e1739f48862998e58fada384b25118134f221",
     "decoder_model_merged.ort": "cf524c4862d36e9e5ab032eddc73637efd822d70e868ac575cf1a46e1e4708a0",

@@ -57,20 +57,17 @@ class ScriptedAsr:
         self._words: dict[Track, list[Word]] = {"customer": [], "agent": []}
         for word in sorted(script.words, key=lambda word: (word.start_ms, word.end_ms)):
             self._words[word.track].append(Word(word.text, word.start_ms, word.end_ms))
-        self._lost = {(track, word) for track, words in self._words.items() for word in words}
 
     @property
-    def lost_words(self) -> int:
-        """How many words of the reference no final has held so far."""
-        return len(self._lost)
+    def words(self) -> list[tuple[Track, Word]]:
+        """Every word of the reference."""
+        return [(track, word) for track, words in self._words.items() for word in words]
 
     async def answer(self, request: Transcribe) -> Transcript:
         """Return the words of one segment; for a partial, those whose middle has been heard."""
         await asyncio.sleep(self._latency_s)
         start, end = _reach(request)
         words = tuple(word for word in self._words[request.track] if start <= _middle_sample(word) < end)
-        if request.is_final:
-            self._lost.difference_update((request.track, word) for word in words)
         return Transcript(words, "scripted", None)
 
     async def close(self) -> None:

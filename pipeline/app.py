@@ -15,6 +15,7 @@ from pipeline.errors import InputError
 from pipeline.runners import GatewayRunner, SinkRunner
 from pipeline.settings import Settings
 from pipeline.topology import group_names, group_of
+from topics.records import Track, Word
 
 Service = Callable[[Any], Awaitable[object]]  # each service has a request type of its own
 
@@ -98,6 +99,15 @@ def check_recogniser(name: str) -> None:
         _scripted(name, is_paced=False)
     elif name != "moonshine":
         raise InputError(f"no recogniser {name}; this version has moonshine and scripted:REF.json")
+
+
+def script(name: str) -> list[tuple[Track, Word]]:
+    """Return the words of a scripted recogniser's reference; none for another recogniser."""
+    if not name.startswith("scripted:"):
+        return []
+    from connectors.scripted import ScriptedAsr
+
+    return ScriptedAsr(Path(name.removeprefix("scripted:"))).words
 
 
 def _recogniser(name: str, *, is_paced: bool) -> Service:

@@ -223,6 +223,11 @@ def status(home: Path) -> Running | None:
     return None if process is None else process.running(started=False)
 
 
+def libs_folder(home: Path) -> Path:
+    """Return where the jars of a home directory are, or will be."""
+    return home.absolute() / ".kafka" / f"libs-{KAFKA_VERSION}"
+
+
 def missing_tools(libs: Path | None = None) -> str | None:
     """Say in one line which tool the broker lacks, or None if it can start.
 

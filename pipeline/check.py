@@ -51,7 +51,7 @@ def _kafka(settings: Settings) -> Reached:
     running = broker.status(settings.home)
     if running is not None:
         return _tried("kafka", running.bootstrap, _ask_kafka)
-    missing = broker.missing_tools()
+    missing = broker.missing_tools(broker.libs_folder(settings.home))
     return Reached("kafka", None, missing or "not set; commands start the embedded broker")
 
 

@@ -111,6 +111,9 @@ def call(
     results.check_folder(out)
     request = calls.Request(recorded, contact_id or recorded.contact_id, tenant, versions, speed, keep)
     outcome = _run(calls.run(request, loaded, engine, out))
+    lost = results.lost_words(outcome.entries, wiring.script(loaded.asr))
+    if lost:
+        _say(f"{lost} words of the reference are near no speech and were lost", 0)
     if show_restricted:
         for line in results.restricted_lines(outcome.entries):
             print(line)
@@ -132,6 +135,7 @@ def demo(
 
     from connectors import files
     from connectors import policies as policy_files
+    from pipeline import app as wiring
     from pipeline import call as calls
     from pipeline import settings
     from pipeline.demo import run as demos
@@ -139,6 +143,7 @@ def demo(
     if (customer is None) != (agent is None):
         raise InputError("a call has two tracks: give both --customer and --agent, or neither")
     loaded = settings.load()
+    wiring.check_recogniser(loaded.asr)
     recorded = files.read_call(customer or demo_file("customer.wav"), agent or demo_file("agent.wav"))
     versions = policy_files.load(demo_file("policies.yaml"))
     request = calls.Request(recorded, recorded.contact_id, "local", versions, speed, keep=False)
@@ -160,7 +165,9 @@ def lag(
 
 @app.command()
 def explain(
-    form: Annotated[Literal["text", "mermaid", "json"], typer.Option("--format", help="text, mermaid or json.")] = "text",
+    form: Annotated[
+        Literal["text", "mermaid", "json"], typer.Option("--format", help="text, mermaid or json.")
+    ] = "text",
 ) -> None:
     """Print the topology, from the rows that run. Example: trunkline explain --format mermaid."""
     from pipeline import explain as explained
@@ -211,7 +218,7 @@ def kafka_start() -> None:
     from pipeline import broker, settings
 
     home = settings.load().home
-    missing = broker.missing_tools()
+    missing = broker.missing_tools(broker.libs_folder(home))
     if missing is not None:
         raise InputError(missing)
     running = broker.start(home)

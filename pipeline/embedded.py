@@ -30,7 +30,7 @@ async def broker_for(settings: Settings) -> AsyncIterator[str]:
 
 async def _start(settings: Settings) -> broker.Running:
     """Start the broker; an interrupt in the middle leaves none behind."""
-    missing = broker.missing_tools()
+    missing = broker.missing_tools(broker.libs_folder(settings.home))
     if missing is not None and broker.status(settings.home) is None:
         raise InputError(missing)
     starting = asyncio.ensure_future(asyncio.to_thread(broker.start, settings.home))

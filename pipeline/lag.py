@@ -11,6 +11,10 @@ from dataclasses import asdict, dataclass
 from typing import Literal
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exports it without saying so
+    AdminClient,
+    OffsetSpec,
+)
 from rich.console import Console
 from rich.live import Live
 from rich.table import Table
@@ -25,6 +29,7 @@ Trend = Literal["growing", "shrinking", "steady"]
 
 _REQUEST_S = 10.0
 _SAMPLE_S = 1.0
+_FIRST, _END = OffsetSpec.earliest(), OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
 @dataclass(frozen=True, slots=True)
@@ -118,12 +123,19 @@ def _positions(
         ]
         if not partitions:
             continue
+        lows, highs = (_offsets(admin, partitions, spec) for spec in (_FIRST, _END))
         asked = ConsumerGroupTopicPartitions(settings.topic_prefix + group, partitions)
         (answer,) = admin.list_consumer_group_offsets([asked]).values()
         for one in answer.result(_REQUEST_S).topic_partitions:
-            low, high = consumer.get_watermark_offsets(TopicPartition(one.topic, one.partition), timeout=_REQUEST_S)
-            committed = one.offset if one.offset >= 0 else low
-            yield _Place(group, one.topic.removeprefix(settings.topic_prefix), one.partition), committed, high
+            at = (one.topic, one.partition)
+            committed = one.offset if one.offset >= 0 else lows[at]
+            yield _Place(group, one.topic.removeprefix(settings.topic_prefix), one.partition), committed, highs[at]
+
+
+def _offsets(admin: AdminClient, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
+    """Ask for one end of many partitions in one request."""
+    answers = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=_REQUEST_S)
+    return {(one.topic, one.partition): answer.result(_REQUEST_S).offset for one, answer in answers.items()}
 
 
 def _age_s(consumer: Consumer, settings: Settings, place: _Place, offset: int) -> float:

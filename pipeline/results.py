@@ -30,6 +30,7 @@ from topics.records import (
     ContactEvent,
     DecidedUntil,
     Guidance,
+    GuidanceDraft,
     GuidanceRequest,
     Hint,
     Moments,
@@ -39,12 +40,13 @@ from topics.records import (
     Track,
     Turn,
     Watermark,
+    Word,
 )
 
 Json = dict[str, object]
 R = TypeVar("R", RedactedTurn, AudioRedaction, Guidance, Turn)
 SUMMARY = "summary"
-STAGE_OF = {topic: stage.name for stage in STAGES for topic in stage.outputs}
+STAGE_OF = {topic: stage.name for stage in reversed(STAGES) for topic in stage.outputs}
 _ROW = {stage.name: number for number, stage in enumerate(STAGES)}
 
 
@@ -102,7 +104,7 @@ def latency(entries: Sequence[Entry], started_ms: int, wall_s: float, cpu_s: flo
     end_to_end: list[float] = []
     for entry in entries:
         if entry.cause_ms > 0 and not isinstance(entry.record, Watermark):
-            stages.setdefault(STAGE_OF[entry.topic], []).append(entry.written_ms - entry.cause_ms)
+            stages.setdefault(_stage(entry), []).append(entry.written_ms - entry.cause_ms)
         if started_ms and isinstance(entry.record, RedactedTurn) and entry.record.is_final:
             end_to_end.append(entry.written_ms - started_ms - entry.record.end_sample / SAMPLES_PER_MS)
     return {
@@ -164,6 +166,17 @@ def restricted_lines(entries: Sequence[Entry]) -> list[str]:
     newest = _newest(e.record for e in entries if isinstance(e.record, Turn) and e.record.is_final)
     ordered = sorted(newest, key=lambda turn: (turn.first_sample, TRACKS.index(turn.track)))
     return [f"{turn.speaker}: {' '.join(word.text for word in turn.words)}" for turn in ordered]
+
+
+def lost_words(entries: Sequence[Entry], script: Iterable[tuple[Track, Word]]) -> int:
+    """Count the words of a script that no final turn holds, because no speech segment was near them."""
+    held = {
+        (entry.record.track, word)
+        for entry in entries
+        if isinstance(entry.record, Turn) and entry.record.is_final
+        for word in entry.record.words
+    }
+    return sum(one not in held for one in script)
 
 
 def report(entries: Sequence[Entry], out: Path) -> str:
@@ -293,6 +306,12 @@ def _start_ms(cause: str) -> int:
     """Read a turn's start from its id; a summary comes after every turn."""
     last = cause.rpartition("/")[2]
     return int(last) // SAMPLES_PER_MS if last.isdigit() else 2**53
+
+
+def _stage(entry: Entry) -> str:
+    """Name the stage that wrote a record; the summary shares its topic with inference."""
+    is_summary = isinstance(entry.record, GuidanceDraft) and entry.record.cause_id.endswith(f"/{SUMMARY}")
+    return SUMMARY if is_summary else STAGE_OF[entry.topic]
 
 
 def _percentiles(values: Sequence[float]) -> Json:

@@ -35,7 +35,7 @@ class Settings(BaseSettings):
     group_protocol: Literal["classic", "consumer"] = Field(
         "classic", description="classic: cooperative-sticky with static members; consumer: KIP-848"
     )
-    home: Path = Field(Path(), description="folder that holds .kafka and .trunkline")
+    home: Path = Field(Path(), description="folder that holds .kafka, the embedded broker")
     asr: str = Field("moonshine", description="moonshine, or scripted:REF.json")
     objects_dir: Path = Field(Path(".trunkline/objects"), description="where redacted audio is stored")
     postgres_dsn: SecretStr = Field(SecretStr(""), description="PostgreSQL; empty means none")
@@ -74,6 +74,8 @@ def load(**given: object) -> Settings:
     except ValidationError as failure:
         first = failure.errors(include_input=False)[0]
         name = ".".join(str(part) for part in first["loc"])
+        if first["type"] == "extra_forbidden":
+            raise InputError(f"unknown setting {name}; docs/cli.md lists the known ones") from None
         raise InputError(f"setting {name}: {first['msg']}") from None
     except ValueError as failure:  # the TOML parser's
         raise InputError(f"{FILE}: {failure}") from None
@@ -102,4 +104,4 @@ def _refuse_unknown_variables() -> None:
     known = {PREFIX + name.upper() for name in Settings.model_fields}
     unknown = sorted(name for name in os.environ if name.startswith(PREFIX) and name not in known)
     if unknown:
-        raise InputError(f"unknown setting {unknown[0]}; `trunkline check` lists the known ones")
+        raise InputError(f"unknown setting {unknown[0]}; docs/cli.md lists the known ones")

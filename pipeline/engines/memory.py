@@ -135,9 +135,7 @@ class MemoryWorker:
         gone = set(effects.withdrawn)
         self.questions = [q for q in self.questions if (q.stage, q.key, q.ask.ask_id) not in gone]
         self.questions += effects.questions
-        if not self.task.is_caught_up and all(
-            self.task.positions[topic] >= end for topic, end in self._ends.items()
-        ):
+        if not self.task.is_caught_up and all(self.task.positions[topic] >= end for topic, end in self._ends.items()):
             self._write(self.task.release())
 
     def _write(self, outputs: Sequence[Output]) -> None:

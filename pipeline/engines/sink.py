@@ -66,9 +66,7 @@ def run(
     """
     try:
         if _prepare(sink, should_stop):
-            consumer = clients.consumer(
-                bootstrap, prefix + sink.name, instance_id=instance_id, on_commit=_on_commit
-            )
+            consumer = clients.consumer(bootstrap, prefix + sink.name, instance_id=instance_id, on_commit=_on_commit)
             _SinkLoop(sink, consumer, clients.producer(bootstrap), prefix, should_stop).run()
     finally:
         sink.close()
@@ -108,9 +106,7 @@ class _SinkLoop:
         """Take, write, commit."""
         topics = [self._prefix + topic for topic in self._sink.topics]
         try:
-            self._consumer.subscribe(
-                topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke
-            )
+            self._consumer.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
             while not self._should_stop.is_set():
                 self._take()
                 self._settle()
@@ -208,9 +204,7 @@ class _SinkLoop:
         for message, _ in refused:
             topic, partition, offset = self._place(message)
             metrics.RECORDS_DEAD.labels(self._sink.name, topic).inc()
-            _log.error(
-                "a record was dead-lettered", extra={"topic": topic, "partition": partition, "offset": offset}
-            )
+            _log.error("a record was dead-lettered", extra={"topic": topic, "partition": partition, "offset": offset})
         ends: dict[tuple[str, int], int] = {}
         for message in self._batch:
             topic, partition, offset = self._place(message)
@@ -218,10 +212,7 @@ class _SinkLoop:
             ends[topic, partition] = offset + 1
         self._batch = []
         self._consumer.commit(
-            offsets=[
-                TopicPartition(self._prefix + topic, partition, end)
-                for (topic, partition), end in ends.items()
-            ]
+            offsets=[TopicPartition(self._prefix + topic, partition, end) for (topic, partition), end in ends.items()]
         )
 
     def _pause(self) -> None:
@@ -266,9 +257,7 @@ class _SinkLoop:
     def _revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
         """Forget the records of partitions that are somebody else's: uncommitted, they come again there."""
         gone = {(one.topic, one.partition) for one in partitions}
-        self._batch = [
-            message for message in self._batch if (message.topic(), message.partition()) not in gone
-        ]
+        self._batch = [message for message in self._batch if (message.topic(), message.partition()) not in gone]
 
     def _place(self, message: Message) -> tuple[str, int, int]:
         """Return topic (without prefix), partition and offset; only an error lacks one of them."""

@@ -1,7 +1,7 @@
 """English as data: number words, fillers, spelling, carrier phrases, given names.
 
-Owns words, not rules. Written by hand for North American call-centre talk; the forms of an ASR's errors (for/four,
-to/two, ate/eight, won/one) are those of `facts/redaction-policy-inference.md` section 1.4.
+Owns words, not rules. Written by hand for North American call-centre talk; an ASR's errors are its homophones
+(for/four, to/two, ate/eight, won/one).
 """
 
 from typing import Final

@@ -36,7 +36,7 @@ class AsrConfig:
     Attributes:
         pre_roll_samples: 300 ms before the segment: the detector is late (architecture section 4.8).
         reach_samples: 500 ms; no service places a word further before its segment (docs/cli.md, `scripted`).
-        partial_samples: 1 s of audio between two partials (shared/facts/asr.md section 6).
+        partial_samples: 1 s of audio between two partials.
         watermark_ms: at least so much progress between two watermarks.
         attempts: so often is a segment asked before its final leaves empty.
     """

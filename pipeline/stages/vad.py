@@ -24,11 +24,9 @@ from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame, Record, SpeechMar
 
 GATE_SAMPLES: Final = 1_536  # 192 ms, one audio record (architecture section 4.1)
 GATE_FRAME_SAMPLES: Final = 160  # 20 ms; nine fit, the last 12 ms of a window are left to the next one
-GATE_MODE: Final = 2  # best F1 of the four on telephone speech (shared/facts/asr.md section 4)
+GATE_MODE: Final = 2  # best F1 of the four on telephone speech (F1 .976 clean, .947 in white noise)
 WINDOW_SAMPLES: Final = silero.WINDOW_SAMPLES
-WATERMARK_SAMPLES: Final = (
-    5 * GATE_SAMPLES
-)  # 960 ms: about once a second, where windows of both detectors end
+WATERMARK_SAMPLES: Final = 5 * GATE_SAMPLES  # 960 ms: about once a second, where windows of both detectors end
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +39,7 @@ class VadConfig:
         min_speech_samples: 96 ms of speech in a row open a segment; a click is shorter.
         hangover_samples: 320 ms without speech close it; pauses between words are mostly shorter.
         tail_samples: 100 ms kept after the last speech, for a final consonant.
-        longest_samples: 8 s; what the ASR decodes in real time (shared/facts/asr.md section 2).
+        longest_samples: 8 s; what the ASR decodes in real time.
         cut_search_windows: a segment that is too long is cut at the quietest place of its last 1.5 s.
         patience_samples: a track that is two minutes behind the other counts as silent, or what waits for it
             would outgrow the state (80 bytes a decision, about one a second).
@@ -298,9 +296,7 @@ def _quietest(levels: list[int]) -> int:
 
 
 def _mark(held: Held, cause: AudioFrame | Watermark) -> SpeechMark:
-    return SpeechMark(
-        cause.tenant, cause.contact_id, cause.leg, held.track, held.first_sample, held.end_sample
-    )
+    return SpeechMark(cause.tenant, cause.contact_id, cause.leg, held.track, held.first_sample, held.end_sample)
 
 
 def _watermark(state: VadState, agent: Held, cause: AudioFrame | Watermark) -> Iterator[Watermark]:

@@ -73,7 +73,7 @@ async def test_a_prompt_is_understood(recogniser: MoonshineAsr, name: str) -> No
     assert abs(len(said) - len(heard)) <= 1
     assert (
         len(set(said) - set(heard)) <= 1
-    )  # 7 % of the words of such prompts are wrong (shared/facts/asr.md)
+    )  # 7 % of the words of such prompts are wrong
 
 
 @pytest.mark.parametrize("is_final", [True, False])

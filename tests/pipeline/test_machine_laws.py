@@ -47,7 +47,9 @@ def alone(name: str) -> Stage:
     return Stage(name, "law", stage.inputs, stage.outputs, stage.machine, stage.services, stage.tables)
 
 
-def play(name: str, feed: Feed, cuts: frozenset[int] = frozenset(), *, is_doubled: bool = False) -> tuple[Finals, object]:
+def play(
+    name: str, feed: Feed, cuts: frozenset[int] = frozenset(), *, is_doubled: bool = False
+) -> tuple[Finals, object]:
     """Feed a stage, with a restored one in its place after the cuts; return what readers are left with."""
     log, services = MemoryLog(), scripts.services()
     for policy in scripts.text().policies:
@@ -76,7 +78,7 @@ class Single(MemoryWorker):
 
     def work(self) -> None:
         """Do all there is to do."""
-        while any([self._feed(topic) for topic in self.group.inputs]) or self._answer():
+        while sum(self._feed(topic) for topic in self.group.inputs) or self._answer():
             pass
 
     def _feed(self, topic: str) -> bool:

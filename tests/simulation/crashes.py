@@ -31,7 +31,9 @@ Answer = Callable[[object], object]
 Services = Mapping[str, Answer]
 Finals = dict[tuple[str, bytes, Hashable], Record]
 
-_SETS = {AudioRedaction: "spans", Moments: "moments"} | dict.fromkeys((Guidance, GuidanceDraft, GuidanceRequest), "hints")
+_SETS = {AudioRedaction: "spans", Moments: "moments"} | dict.fromkeys(
+    (Guidance, GuidanceDraft, GuidanceRequest), "hints"
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -151,7 +153,7 @@ class _Run:
 
     def settle(self) -> None:
         """Let the owners do all there is to do."""
-        while any([self._advance(owner.worker) for owner in self._owners.values()]):
+        while sum(self._advance(owner.worker) for owner in self._owners.values()):
             pass
 
     def _worker(self, name: str) -> MemoryWorker:
@@ -285,11 +287,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         outcome = disturbed(script, seed)
         wrong = faults(expected, outcome)
         if wrong:
-            print(f"seed {seed}:", "; ".join(wrong))
+            print(f"seed {seed}:", "; ".join(wrong))  # noqa: T201 - a command line
             return 1
         for name, count in outcome.counts.items():
             counts[name] += count
-    print(f"{options.seeds} schedules:", ", ".join(f"{count} {name}" for name, count in sorted(counts.items())))
+    happened = ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+    print(f"{options.seeds} schedules: {happened}")  # noqa: T201 - a command line
     return 0
 
 

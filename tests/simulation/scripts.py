@@ -57,7 +57,9 @@ class Shelf:
 
     def __call__(self, request: object) -> object:
         assert isinstance(request, PutAudio | PutManifest)
-        place = (request.contact_id, request.track, request.first_sample) if isinstance(request, PutAudio) else "manifest"
+        place = (
+            (request.contact_id, request.track, request.first_sample) if isinstance(request, PutAudio) else "manifest"
+        )
         self.stored[place] = request
         return Stored()
 

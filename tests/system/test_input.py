@@ -204,6 +204,22 @@ def test_a_wrong_command_is_one_line(typed: tuple[str, ...], shell: Place) -> No
     assert_refused(shell.run(*typed), shell)
 
 
+@pytest.mark.parametrize(
+    ("typed", "variables", "says"),
+    [
+        ("demo", {"TRUNKLINE_ASR": "parrot"}, "parrot"),
+        ("demo", {"TRUNKLINE_ASR": "scripted:gone.json"}, "gone.json"),
+        ("run --group speech", {"TRUNKLINE_ASR": "scripted:gone.json", "KAFKA_BOOTSTRAP": "127.0.0.1:9"}, "gone.json"),
+        ("run --group postgres", {"KAFKA_BOOTSTRAP": "127.0.0.1:9"}, "postgres_dsn"),
+    ],
+)
+def test_what_workers_would_refuse_is_refused_before_they_start(
+    typed: str, variables: dict[str, str], says: str, shell: Place
+) -> None:
+    assert_refused(shell.run(*typed.split(), variables=variables), shell, says)
+    assert [] == shell.run_files()
+
+
 def test_the_module_is_the_same_command(shell: Place) -> None:
     typed = ("call", "--customer", "gone.wav", "--agent", "gone.wav", "--out", "out", "--asr", SCRIPTED)
     ran, same = shell.run(*typed), shell.run(*typed, command=MODULE)
@@ -218,13 +234,18 @@ def closed_port() -> int:
         return int(probe.getsockname()[1])
 
 
-@pytest.mark.parametrize("typed", ["call", "lag", "topics plan"])
-def test_a_broker_that_is_away_is_one_line_and_exit_1(typed: str, closed_port: int, shell: Place) -> None:
+def test_a_broker_that_is_away_is_one_line_and_exit_1(closed_port: int, shell: Place) -> None:
     away = {"KAFKA_BOOTSTRAP": f"127.0.0.1:{closed_port}"}
-    options = ("--engine", "kafka")
-    ran = type_call(shell, *options, variables=away) if typed == "call" else shell.run(*typed.split(), variables=away)
-    assert_refused(ran, shell, "broker", code=1)
-    assert ran.took_s < BROKER_LIMIT_S + SLOW_MACHINE_S
+    tracks = ("--customer", DEMO / "customer.wav", "--agent", DEMO / "agent.wav")
+    started = [
+        shell.type("call", *tracks, "--out", "out", "--asr", SCRIPTED, variables=away),
+        shell.type("lag", variables=away),
+        shell.type("topics", "plan", variables=away),
+    ]
+    for child in started:
+        ran = ended(child)
+        assert_refused(ran, shell, "broker", code=1)
+        assert ran.took_s < BROKER_LIMIT_S + SLOW_MACHINE_S
     assert {} == shell.left_over()
     assert [] == shell.run_files()
 

@@ -56,7 +56,11 @@ class Transcriber(Machine[Count]):
             raise RecordRefused("poison")
         state.seen += 1
         at = record.first_sample
-        return (Turn("t", record.contact_id, state.seen, f"turn/{at}", "agent", "agent", at, at, True, (), record.asr, None),)
+        return (
+            Turn(
+                "t", record.contact_id, state.seen, f"turn/{at}", "agent", "agent", at, at, True, (), record.asr, None
+            ),
+        )
 
 
 class Spotter(Machine[Count]):
@@ -139,9 +143,7 @@ TEXT = (
     Stage("spotter", "text", ("transcript.raw",), ("moments", "guidance.requests"), Spotter),
     Stage("drafter", "text", ("guidance.requests",), ("guidance.drafts",), Drafter),
 )
-VOICE = (
-    Stage("asker", "voice", ("audio.frames", "speech.marks"), ("transcript.words",), Asker, services=("oracle",)),
-)
+VOICE = (Stage("asker", "voice", ("audio.frames", "speech.marks"), ("transcript.words",), Asker, services=("oracle",)),)
 
 
 def task_of(
@@ -160,7 +162,9 @@ def rows_of(task: Task) -> dict[bytes, bytes]:
     return {row: value for row, value in task.checkpoint().rows if value is not None}
 
 
-def feed(task: Task, record: Record, offset: int, topic: str = "transcript.words", at_ms: int = 0, key: bytes = KEY) -> Effects:
+def feed(
+    task: Task, record: Record, offset: int, topic: str = "transcript.words", at_ms: int = 0, key: bytes = KEY
+) -> Effects:
     return task.feed(Input(topic, offset, key, record, at_ms))
 
 
