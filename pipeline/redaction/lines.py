@@ -1,4 +1,4 @@
-"""Redact transcripts offline: JSON lines in, JSON lines out, as `design/cli.md` says for `trunkline redact`.
+"""Redact transcripts offline: JSON lines in, JSON lines out, as `docs/cli.md` describes.
 
 Owns the line format. The horizon counts each contact's own audio time, the latest end seen, never a clock.
 """

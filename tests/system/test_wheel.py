@@ -32,7 +32,7 @@ def test_wheel_runs_a_call_outside_the_checkout(tmp_path: Path) -> None:
     demo = "import pipeline.demo as d, pathlib; print(pathlib.Path(d.__file__).parent)"
     folder = Path(_run(python, "-c", demo, cwd=tmp_path).strip())
     assert not folder.is_relative_to(ROOT)
-    tracks = ["--customer", folder / "customer.wav", "--agent", folder / "agent.wav"]
+    tracks: list[str | Path] = ["--customer", folder / "customer.wav", "--agent", folder / "agent.wav"]
     scripted = ["--asr", f"scripted:{folder / 'reference.json'}", "--engine", "memory", "--speed", "0"]
     _run(python.with_name("trunkline"), "call", *tracks, *scripted, "--out", "result", cwd=tmp_path)
 
