@@ -5,8 +5,10 @@ Kafka: a worker that dies is started again at once under the same member id, and
 partitions without a rebalance.
 
 One thread starts every child and outlives them all: the kernel ties a child's death signal to the thread that made it.
+A spare process stands by with everything imported, which is most of a worker's start: it becomes the next to restart.
 """
 
+import contextlib
 import logging
 import os
 import signal
@@ -28,6 +30,7 @@ _BACKOFF_AFTER = 3  # deaths within the window
 _BACKOFF_WINDOW_S = 60.0
 _BACKOFF_LIMIT_S = 30.0
 _POLL_S = 0.02
+_SPARE_AFTER_S = 5.0  # leave the processor to the workers that have just been started
 
 _log = logging.getLogger(__name__)
 
@@ -60,6 +63,8 @@ class Supervisor:
         self._children: list[Child] = []
         self._is_draining = False
         self._is_drained = threading.Event()
+        self._spare: subprocess.Popen[bytes] | None = None
+        self._spare_due_s = 0.0
         self._turn = threading.Condition()  # held by whoever starts or stops children
         self._starter = threading.Thread(target=self._watch, name="supervisor", daemon=True)
         self.fault: TrunklineError | None = None
@@ -104,7 +109,7 @@ class Supervisor:
         """Stop every child: SIGTERM, and SIGKILL for what does not go."""
         with self._turn:
             self._is_draining = True
-        running = [child.process for child in self._children if child.process is not None]
+        running = [process for process in (self._spare, *(child.process for child in self._children)) if process]
         for process in running:
             process.send_signal(signal.SIGTERM)
         deadline_s = time.monotonic() + DRAIN_S
@@ -120,6 +125,7 @@ class Supervisor:
             child.pid_file.with_suffix(".port").unlink(missing_ok=True)
             processes.release_number(self._run_dir, child.group, child.number)
         self._children.clear()
+        self._spare = None
         self._is_drained.set()
 
     def __enter__(self) -> "Supervisor":
@@ -136,6 +142,8 @@ class Supervisor:
                 try:
                     for child in self._children:
                         self._tend(child)
+                    if self._spare is None and time.monotonic() >= self._spare_due_s:
+                        self._spare = self._make()
                 except OSError as failure:
                     self.fault = PeerUnavailable(f"a worker could not be started: {failure.strerror}")
                 self._turn.notify_all()
@@ -145,7 +153,7 @@ class Supervisor:
         if child.due_s is not None:
             if now_s >= child.due_s:
                 self.restarts += child.process is not None
-                child.process = self._spawn(child)
+                child.process = self._start(child)
                 child.due_s = None
             return
         assert child.process is not None  # nothing is due
@@ -162,18 +170,26 @@ class Supervisor:
         child.deaths_s = [*(d for d in child.deaths_s if now_s - d < _BACKOFF_WINDOW_S), now_s]
         child.due_s = now_s + _backoff_s(len(child.deaths_s))
 
-    def _spawn(self, child: Child) -> subprocess.Popen[bytes]:
-        arguments = (child.group, str(child.number), str(self._run_dir), str(os.getpid()))
-        process = subprocess.Popen(
-            [sys.executable, "-m", "pipeline.worker", *arguments],
-            env=environment(self._settings),
-            stdin=subprocess.DEVNULL,
-            start_new_session=True,  # Ctrl-C reaches the supervisor, which drains in order
-        )
+    def _start(self, child: Child) -> subprocess.Popen[bytes]:
+        """Tell the spare, or a process that is made now, whom it runs as."""
+        process = self._spare if self._spare and self._spare.poll() is None else self._make()
+        self._spare, self._spare_due_s = None, time.monotonic() + _SPARE_AFTER_S
         waiting = child.pid_file.with_suffix(".tmp")
         waiting.write_text(str(process.pid))
         waiting.replace(child.pid_file)
+        assert process.stdin is not None  # `_make` asks for it
+        with contextlib.suppress(BrokenPipeError):  # it has just died, as the next look will show
+            process.stdin.write(f"{child.group}\t{child.number}\t{self._run_dir}\n".encode())
+            process.stdin.close()
         return process
+
+    def _make(self) -> subprocess.Popen[bytes]:
+        return subprocess.Popen(
+            [sys.executable, "-m", "pipeline.worker", str(os.getpid())],
+            env=environment(self._settings),
+            stdin=subprocess.PIPE,
+            start_new_session=True,  # Ctrl-C reaches the supervisor, which drains in order
+        )
 
 
 def _backoff_s(deaths: int) -> float:

@@ -1,6 +1,6 @@
-"""One worker process: `python -m pipeline.worker GROUP NUMBER RUN_DIR PARENT`, started by the supervisor.
+"""One worker process: `python -m pipeline.worker PARENT`, started by the supervisor.
 
-Owns the process: signals, the parent's death, the log, the health page and exit codes. What it runs comes from
+It stands by until a line on its input says whom it runs as: group, number and run folder, separated by tabs. Owns the process: signals, the parent's death, the log, the health page and exit codes. What it runs comes from
 `pipeline.app`.
 """
 
@@ -26,10 +26,13 @@ _log = logging.getLogger(__name__)
 
 def main() -> NoReturn:
     """Run one worker until SIGTERM, then end at once: no thread of a client library may hold the restart up."""
-    group, number, run_dir, parent = sys.argv[1], int(sys.argv[2]), Path(sys.argv[3]), int(sys.argv[4])
-    processes.die_with_parent(parent)
+    processes.die_with_parent(int(sys.argv[1]))
+    line = sys.stdin.readline()
+    if not line:  # it was never needed
+        os._exit(0)
+    group, number, run_dir = line.rstrip("\n").split("\t")
     logs.configure(process=f"{group}-{number}")
-    code = asyncio.Runner(loop_factory=uvloop.new_event_loop).run(_exit_code(group, number, run_dir))
+    code = asyncio.Runner(loop_factory=uvloop.new_event_loop).run(_exit_code(group, int(number), Path(run_dir)))
     logging.shutdown()
     os._exit(code)
 

@@ -88,9 +88,6 @@ def test_catalogue_says_what_a_sink_reads(sink: type[PostgresSink] | type[RedisG
     assert {*sink.topics} == {*read_by(sink.name)}
 
 
-@pytest.mark.xfail(
-    reason="the catalogue does not list the gateway among the consumers of guidance.feedback", strict=True
-)
 def test_catalogue_says_what_the_gateway_reads() -> None:
     assert {*LOOK_BACK_MS} == {*read_by(GATEWAY)}
 
