@@ -176,7 +176,9 @@ def watched(folder: Path, recording: Recording, speed: float, **variables: str) 
     tracks = ("--customer", recording.customer, "--agent", recording.agent)
     command = (sys.executable, "-m", "pipeline", "demo", *tracks, "--speed", str(speed), "--keep")
     own = {PREFIX + "ASR": recording.asr, PREFIX + "GATEWAY_PORT": "0"}
-    child = Child(command, folder, plain_environment() | own | variables)
+    # A worker that is started again finds its modules compiled, as in any installation.
+    compiled = {"PYTHONPYCACHEPREFIX": str(folder / ".compiled"), "PYTHONDONTWRITEBYTECODE": ""}
+    child = Child(command, folder, plain_environment() | compiled | own | variables)
     try:
         yield WatchedDemo(child, folder, recording.call.contact_id)
     finally:

@@ -1,6 +1,7 @@
 """One worker process: `python -m pipeline.worker PARENT`, started by the supervisor.
 
-It stands by until a line on its input says whom it runs as: group, number and run folder, separated by tabs. Owns the process: signals, the parent's death, the log, the health page and exit codes. What it runs comes from
+It stands by until a line on its input says whom it runs as: group, number and run folder, separated by tabs.
+Owns the process: signals, the parent's death, the log, the health page and exit codes. What it runs comes from
 `pipeline.app`.
 """
 

@@ -1,7 +1,8 @@
 """The worker's transactional producer: states and offsets become durable together, or neither does.
 
 The transactional id is the static member id, so a restarted worker aborts its own open transaction at once, and a
-stale owner's commit is refused by the broker.
+stale owner's commit is refused by the broker. A refusal is never proof of another worker: the broker also fences a
+transaction that took too long, and a member that joined again after the copies were made. Only the consumer can tell.
 """
 
 import time
@@ -10,7 +11,7 @@ from typing import Any
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
-from pipeline.errors import Fenced, PeerUnavailable
+from pipeline.errors import PeerUnavailable
 
 _CALL_S = 5.0  # one attempt; the same call goes on where the last one stopped
 _PATIENCE_S = 30.0  # a transaction whose end is not known after this is left to `open` of the next process
@@ -49,7 +50,6 @@ class Committer:
 
         Raises:
             CommitRefused: nothing was written; try again with newer copies.
-            Fenced: another process runs under this member id.
             PeerUnavailable: this producer is of no use any more, or the outcome stays unknown.
         """
         try:
@@ -64,7 +64,7 @@ class Committer:
     def _give_up(self, failure: KafkaException) -> None:
         """Abort where that is possible; what remains open or undecided ends with this process."""
         error = failure.args[0]
-        if error.code() == KafkaError.FENCED_INSTANCE_ID or error.fatal() or _is_passing(error):
+        if error.fatal() or _is_passing(error):
             raise _translate(failure) from None
         try:
             self._persist(self._producer.abort_transaction)
@@ -110,8 +110,4 @@ def _is_passing(error: KafkaError) -> bool:
 
 
 def _translate(failure: KafkaException) -> PeerUnavailable:
-    error = failure.args[0]
-    if error.code() == KafkaError.FENCED_INSTANCE_ID:
-        return Fenced("another worker holds this member id")
-    # A fenced producer is no proof of another worker: the broker fences an owner whose transaction took too long, too.
-    return PeerUnavailable(f"the transactional producer failed: {error.name()}")
+    return PeerUnavailable(f"the transactional producer failed: {failure.args[0].name()}")

@@ -43,7 +43,7 @@ def test_words_come_with_their_times_in_order(tmp_path: Path) -> None:
     service = _service(tmp_path, _word("world", 1_300, 1_500), _word("hello", 1_000, 1_200))
     expected = Transcript((Word("hello", 1_000, 1_200), Word("world", 1_300, 1_500)), "scripted", None)
     assert expected == asyncio.run(service.answer(_request(1_000, 1_600)))
-    assert [("customer", word) for word in expected.words] == service.words
+    assert [("agent", word) for word in expected.words] == service.words
 
 
 def test_the_middle_decides(tmp_path: Path) -> None:

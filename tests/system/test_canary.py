@@ -14,6 +14,8 @@ pytestmark = pytest.mark.system
 
 CARD = "4917484589897107"
 RUN = 6  # so many digits of the card in a row are a leak, in whatever way they are written
+# What stands between the words of a record that is printed as Python prints it.
+NAMES_OF_FIELDS = set("word text start end ms is estimated true false".split())
 DIGITS = dict(zip("zero one two three four five six seven eight nine".split(), "0123456789", strict=True))
 
 
@@ -54,11 +56,12 @@ def spoken(text: str) -> str:
 def leaks(text: str) -> list[str]:
     """What of the card number and the address a text shows."""
     words = spoken(text)
+    bare = " ".join(word for word in words.split() if word not in NAMES_OF_FIELDS and not word.isdigit())
     found = [
         " ".join(three)
         for secret in secrets()
         for three in zip(secret, secret[1:], secret[2:], strict=False)
-        if f" {' '.join(three)} " in f" {words} "
+        if f" {' '.join(three)} " in f" {words} {bare} "
     ]
     digits = re.sub(r"(?<=\d)[\s\-.,]+(?=\d)", "", " ".join(DIGITS.get(word, word) for word in words.split()))
     found += [CARD[at : at + RUN] for at in range(len(CARD) - RUN + 1) if CARD[at : at + RUN] in digits]
@@ -75,6 +78,7 @@ def leaks(text: str) -> list[str]:
         "card 4 9 1 7 4 8 4 5",
         "four nine one seven",
         '{"words": [{"text": "four", "at": 1}, {"text": "nine", "at": 2}, {"text": "one", "at": 3}]}',
+        "(Word(text='four', start_ms=1, is_estimated=False), Word(text='nine', start_ms=2), Word(text='one'))",
         "jane.miller@example.com",
     ],
 )
@@ -113,6 +117,20 @@ def test_no_file_of_a_call_shows_the_secrets(engine: str, request: pytest.Fixtur
     texts = {path.name: path.read_text() for path in called.out.iterdir() if path.suffix != ".wav"}
     texts |= {"stdout": called.ran.out, "stderr": called.ran.err}
     assert {} == {name: found for name, text in texts.items() if (found := leaks(text))}
+
+
+def test_every_word_inside_a_secret_is_a_token(memory_call: Called) -> None:
+    """A single word of an address or a number is too little for `leaks`, and too much to be shown."""
+    ranges = [(one["track"], one["start_ms"], one["end_ms"]) for one in json.loads(REFERENCE.read_text())["pii"]]
+    inside = [
+        word["text"]
+        for turn in memory_call.lines("turns.jsonl")
+        if isinstance(turn["words"], list)
+        for word in turn["words"]
+        if any(turn["track"] == t and start < word["end_ms"] and word["start_ms"] < end for t, start, end in ranges)
+    ]
+    assert len(inside) >= len(ranges)
+    assert [] == [text for text in inside if not re.fullmatch(r"\[[A-Z]+\]", text)]
 
 
 def test_the_object_store_holds_the_redacted_audio(kept_demo: Kept, memory_call: Called) -> None:

@@ -22,7 +22,7 @@ CARDS = "return [...document.querySelectorAll('.card .body')].map(body => body.t
 LINK = "return document.getElementById('link').dataset.state === arguments[0]"
 TURN_COUNT = "return document.querySelectorAll('.turn').length === arguments[0]"
 CARD_COUNT = "return document.querySelectorAll('.card').length === arguments[0]"
-ANSWERED = "return document.querySelector('.card').dataset.answer === arguments[0]"
+ANSWERED = "return document.querySelector('.card')?.dataset.answer === arguments[0]"
 HOSTILE = "<img src=x onerror=\"document.title='taken'\"><script>document.title='taken'</script>"
 
 
@@ -112,7 +112,7 @@ async def test_click_that_was_not_saved_can_be_made_again(window: Browser, serve
     await watch(window, served)
     await window.until(CARD_COUNT, 1)
     await window.click(".accept")
-    await window.until("return document.querySelector('.answer').textContent === 'Not saved. Try again.'")
+    await window.until("return document.querySelector('.answer')?.textContent === 'Not saved. Try again.'")
     served.stage.is_kafka_away = False
     await window.click(".accept")
     await window.until(ANSWERED, "accepted")
@@ -134,7 +134,7 @@ async def test_deadline_runs_down_in_the_time_of_the_call(window: Browser, serve
     await watch(window, served)
     await window.until("return /^[67] s left$/.test(document.querySelector('.left')?.textContent)")
     served.stage.play(play.watermark(9_000))
-    await window.until("return document.querySelector('.card').classList.contains('past')")
+    await window.until("return document.querySelector('.card')?.classList.contains('past')")
 
 
 async def test_evidence_lifts_its_turn_out(window: Browser, served: Served) -> None:

@@ -1,5 +1,6 @@
 """Worker processes under a supervisor on a real broker: killed, stopped and woken, they change nothing in the end."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -50,6 +51,18 @@ def supervisor(place: Place, tmp_path: Path) -> Iterator[Supervisor]:
     loaded = settings.load(kafka_bootstrap=place.bootstrap, topic_prefix=place.prefix, partitions=place.partitions)
     with Supervisor(loaded, tmp_path) as made:
         yield made
+    assert [] == processes_of(place.prefix)
+
+
+def processes_of(prefix: str) -> list[str]:
+    """Return the worker processes that run with a topic prefix."""
+    wanted, found = f"TRUNKLINE_TOPIC_PREFIX={prefix}".encode(), []
+    for folder in Path("/proc").glob("[0-9]*"):
+        with contextlib.suppress(OSError):
+            variables, command = ((folder / name).read_bytes().split(b"\0") for name in ("environ", "cmdline"))
+            if wanted in variables and b"pipeline.worker" in command:
+                found.append(folder.name)
+    return found
 
 
 def wait(what: str, is_so: Callable[[], object]) -> float:
@@ -129,6 +142,27 @@ def test_no_process_outlives_a_drain_during_the_start(place: Place, supervisor: 
     supervisor.drain()
     assert [False, False] == [is_alive(pid) for pid in pids]
     assert 10 > time.monotonic() - began_s
+
+
+@pytest.mark.parametrize(
+    ("number", "after_s"),
+    [(signal.SIGINT, 0.3), (signal.SIGINT, 2.0), (signal.SIGTERM, 2.0), (signal.SIGKILL, 2.0), (signal.SIGKILL, 9.0)],
+)
+def test_no_process_outlives_its_supervisor(
+    place: Place, tmp_path: Path, number: signal.Signals, after_s: float
+) -> None:
+    """At the start, while it imports and joins, and when a spare stands by."""
+    own = {"TRUNKLINE_TOPIC_PREFIX": place.prefix, "KAFKA_BOOTSTRAP": place.bootstrap, "TRUNKLINE_PARTITIONS": "2"}
+    command = [sys.executable, "-m", "pipeline", "run", "--group", GROUP]
+    running = subprocess.Popen(command, cwd=tmp_path, env=os.environ | own, stderr=subprocess.PIPE)
+    try:
+        time.sleep(after_s)  # the moment is what is tested
+        running.send_signal(number)
+        _, said_last = running.communicate(timeout=LIMIT_S)
+    finally:
+        running.kill()
+    wait("gone", lambda: not processes_of(place.prefix))
+    assert b"Traceback" not in said_last or after_s < 1
 
 
 def test_a_stuck_loop_ends_the_process(broker: str, prefix: str) -> None:
