@@ -132,8 +132,7 @@ def spread(texts: Sequence[str], start_ms: int, end_ms: int) -> tuple[Word, ...]
 def _fit(texts: Sequence[str], spans: Sequence[Span], end_ms: int) -> tuple[Word, ...]:
     """Keep aligned words inside the segment; the aligner's last frame may be past its end."""
     return tuple(
-        Word(text, min(start, end_ms - 1), min(end, end_ms))
-        for text, (start, end) in zip(texts, spans, strict=True)
+        Word(text, min(start, end_ms - 1), min(end, end_ms)) for text, (start, end) in zip(texts, spans, strict=True)
     )
 
 

@@ -87,9 +87,7 @@ class Aligner:
         if len(heard) != len(words):
             return None
         ends = [sum(map(len, spoken[: place + 1])) for place in range(len(spoken))]
-        return [
-            (heard[end - len(group)][0], heard[end - 1][1]) for end, group in zip(ends, spoken, strict=True)
-        ]
+        return [(heard[end - len(group)][0], heard[end - 1][1]) for end, group in zip(ends, spoken, strict=True)]
 
     def _search(self, words: list[str], pcm: bytes) -> list[Span]:
         self._decoder.reinit_feat()  # forgets the noise of the audio before

@@ -244,10 +244,7 @@ class PostgresSink:
         self, table: str, records: list[_Stored], row_of: Callable[[_Stored], _Row]
     ) -> tuple[sql.Composed, list[_Row]]:
         """Replace the rows of (tenant, turn_id) whose revision is lower."""
-        rows = [
-            row_of(one)
-            for one in _newest(records, lambda one: (one.tenant, one.turn_id), lambda one: one.rev)
-        ]
+        rows = [row_of(one) for one in _newest(records, lambda one: (one.tenant, one.turn_id), lambda one: one.rev)]
         names = sorted(rows[0]) if rows else []
         statement = sql.SQL(
             "INSERT INTO {table} AS stored ({names}) VALUES ({values}) ON CONFLICT (tenant, turn_id)"
@@ -257,9 +254,7 @@ class PostgresSink:
             table=sql.SQL("{}.{}").format(self._schema, sql.Identifier(table)),
             names=sql.SQL(", ").join(map(sql.Identifier, names)),
             values=sql.SQL(", ").join(map(sql.Placeholder, names)),
-            excluded=sql.SQL(", ").join(
-                sql.SQL("excluded.{}").format(sql.Identifier(name)) for name in names
-            ),
+            excluded=sql.SQL(", ").join(sql.SQL("excluded.{}").format(sql.Identifier(name)) for name in names),
         ), rows
 
     def _composed(self, text: LiteralString) -> sql.Composed:

@@ -24,9 +24,7 @@ from topics import codec
 from topics.keys import partition_of
 from topics.records import Guidance, Record
 
-SHARDS: Final = (
-    8  # one XREAD over 8 streams costs half the CPU of one over 1,000 (facts of the gateway's bench)
-)
+SHARDS: Final = 8  # one XREAD over 8 streams costs half the CPU of one over 1,000 (facts of the gateway's bench)
 STREAM_LENGTH: Final = 10_000  # of each shard, approximately: hours of guidance at one a second
 FENCE_TTL_S: Final = 24 * 3_600
 ANSWER_LIMIT_S: Final = 5.0

@@ -14,9 +14,7 @@ from pipeline import broker
 pytestmark = pytest.mark.unit
 
 COMPOSE = Path(__file__).parents[1] / "docker-compose.kafka.yml"
-SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())[
-    "services"
-]  # Any: YAML has no types
+SERVICES: dict[str, dict[str, Any]] = yaml.safe_load(COMPOSE.read_text())["services"]  # Any: YAML has no types
 NAMES = sorted(SERVICES)
 
 
@@ -54,9 +52,7 @@ def test_broker_is_the_version_of_the_embedded_one() -> None:
 
 def test_broker_has_every_setting_of_the_embedded_one() -> None:
     # The image's rule: KAFKA_, upper case, an underscore for a dot.
-    wanted = {
-        f"KAFKA_{key.upper().replace('.', '_')}": value for key, value in broker.SERVER_SETTINGS.items()
-    }
+    wanted = {f"KAFKA_{key.upper().replace('.', '_')}": value for key, value in broker.SERVER_SETTINGS.items()}
     environment = SERVICES["kafka"]["environment"]
     assert wanted == {key: environment.get(key) for key in wanted}
 

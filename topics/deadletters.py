@@ -15,9 +15,7 @@ def name(topic: str) -> str:
     return f"{topic}.dead"
 
 
-def headers(
-    topic: str, partition: int, offset: int, connector: str, error: Exception
-) -> list[tuple[str, bytes]]:
+def headers(topic: str, partition: int, offset: int, connector: str, error: Exception) -> list[tuple[str, bytes]]:
     """Return the headers of one dead letter.
 
     Args:

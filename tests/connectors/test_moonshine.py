@@ -71,9 +71,7 @@ async def test_a_prompt_is_understood(recogniser: MoonshineAsr, name: str) -> No
     answer = await recogniser.answer(_request(_prompt(name)))
     heard, said = _plain(" ".join(word.text for word in answer.words)), _reference(name)
     assert abs(len(said) - len(heard)) <= 1
-    assert (
-        len(set(said) - set(heard)) <= 1
-    )  # 7 % of the words of such prompts are wrong
+    assert len(set(said) - set(heard)) <= 1  # 7 % of the words of such prompts are wrong
 
 
 @pytest.mark.parametrize("is_final", [True, False])

@@ -173,9 +173,7 @@ def test_any_order_and_any_repetition_of_the_same_records_end_in_the_same_rows(
 
 
 @st.composite
-def histories(
-    draw: st.DrawFn, revisions: st.SearchStrategy[Record]
-) -> tuple[list[Delivered], list[list[Delivered]]]:
+def histories(draw: st.DrawFn, revisions: st.SearchStrategy[Record]) -> tuple[list[Delivered], list[list[Delivered]]]:
     """Draw a set of records, and the same shuffled, repeated and cut into batches."""
     records = draw(st.lists(revisions, min_size=2, max_size=8, unique_by=place_of))
     once = [delivered(record, offset) for offset, record in enumerate(records)]
@@ -197,9 +195,7 @@ def card_set(rev: int, number: int, names: Sequence[str]) -> Guidance:
 
 
 def moment_set(rev: int, number: int, names: Sequence[str]) -> Moments:
-    return Moments(
-        "acme", "c1", 0, f"c1/customer/{number}", rev, tuple(Moment("p", 1, name) for name in names), rev
-    )
+    return Moments("acme", "c1", 0, f"c1/customer/{number}", rev, tuple(Moment("p", 1, name) for name in names), rev)
 
 
 def spans(rev: int) -> tuple[AudioSpan, ...]:
@@ -220,9 +216,7 @@ def test_partial_turn_and_progress_are_not_stored(store: Store) -> None:
 
 def test_turn_is_stored_as_it_is_shown(store: Store) -> None:
     store.write(turn(1, number=2, text="hello [NAME]"))
-    ((start_ms, end_ms, text, words, marks),) = store.select(
-        "SELECT start_ms, end_ms, text, words, spans FROM turns"
-    )
+    ((start_ms, end_ms, text, words, marks),) = store.select("SELECT start_ms, end_ms, text, words, spans FROM turns")
     assert (2_000, 2_500, "hello [NAME]") == (start_ms, end_ms, text)
     word = {"text": "hello", "start_ms": 100, "end_ms": 200, "is_estimated": False}
     assert isinstance(words, list)

@@ -42,8 +42,7 @@ def guidance(rev: int, *, contact: str = "c1", cause: str = "t1", tenant: str = 
 def delivered(*records: Guidance) -> list[Delivered]:
     offsets = count()
     return [
-        Delivered("guidance", 0, next(offsets), keys.contact_key(one.tenant, one.contact_id), one, 0)
-        for one in records
+        Delivered("guidance", 0, next(offsets), keys.contact_key(one.tenant, one.contact_id), one, 0) for one in records
     ]
 
 
@@ -64,9 +63,7 @@ def stored(url: str, prefix: str) -> list[Record]:
     return [codec.decode(fields[b"value"]) for shard in shards for _, fields in shard]
 
 
-def test_only_later_revisions_of_a_cause_are_appended(
-    sink: RedisGuidanceSink, redis_url: str, prefix: str
-) -> None:
+def test_only_later_revisions_of_a_cause_are_appended(sink: RedisGuidanceSink, redis_url: str, prefix: str) -> None:
     sink.write(delivered(guidance(2), guidance(1), guidance(2), guidance(2**53 - 1)))
     sink.write(delivered(guidance(2**53 - 2)))
     assert [guidance(2), guidance(2**53 - 1)] == stored(redis_url, prefix)

@@ -256,9 +256,7 @@ def test_refused_records_are_found_by_halving_and_the_others_are_written(broker:
     assert sink.writes < 100
 
 
-def test_burst_of_refusals_stops_the_engine(
-    broker: str, topics: str, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_burst_of_refusals_stops_the_engine(broker: str, topics: str, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(engine, "REFUSED_LIMIT", 20)
     send(broker, topics, *many(0, 30))
     sink = Watched()
@@ -310,9 +308,7 @@ def test_stop_is_heard_while_the_store_is_not_ready(broker: str, topics: str) ->
         pass
 
 
-def test_partitions_that_move_while_the_store_is_away_are_left_to_their_new_owner(
-    broker: str, topics: str
-) -> None:
+def test_partitions_that_move_while_the_store_is_away_are_left_to_their_new_owner(broker: str, topics: str) -> None:
     send(broker, topics, *many(0, 40))
     ill, healthy = Watched(), Watched()
     ill.is_away = True
@@ -353,9 +349,7 @@ def stored(dsn: str, schema: str) -> list[str]:
         return [name for (name,) in rows]
 
 
-def test_postgres_that_restarts_in_the_middle_loses_nothing(
-    broker: str, topics: str, store_home: Path
-) -> None:
+def test_postgres_that_restarts_in_the_middle_loses_nothing(broker: str, topics: str, store_home: Path) -> None:
     first = stores.start_postgres(store_home)
     sink = Watched(PostgresSink(first.url))
     with running(sink, broker, topics):
@@ -370,9 +364,7 @@ def test_postgres_that_restarts_in_the_middle_loses_nothing(
     second.stop()
 
 
-def test_valkey_that_is_killed_in_the_middle_loses_nothing(
-    broker: str, topics: str, store_home: Path
-) -> None:
+def test_valkey_that_is_killed_in_the_middle_loses_nothing(broker: str, topics: str, store_home: Path) -> None:
     first = stores.start_valkey(store_home)
     sink = Watched(RedisGuidanceSink(first.url, topics))
     with running(sink, broker, topics):

@@ -119,9 +119,7 @@ END = _pass(26_880, is_end=True)
 
 
 def test_every_closed_segment_has_one_final_in_closing_order() -> None:
-    closed = [
-        (mark.track, mark.first_sample, mark.end_sample) for mark in _script() if isinstance(mark, SpeechMark)
-    ]
+    closed = [(mark.track, mark.first_sample, mark.end_sample) for mark in _script() if isinstance(mark, SpeechMark)]
     expected = [span for span in closed if span[2] is not None]
     assert expected == [(final.track, final.first_sample, final.end_sample) for final in QUIET.finals]
 

@@ -94,9 +94,7 @@ def _split_apart(rng: random.Random, customer: bytes, agent: bytes, lead_samples
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_other_chunks_give_the_same_marks(
-    call: tuple[bytes, bytes], quiet_run: list[Record], seed: int
-) -> None:
+def test_other_chunks_give_the_same_marks(call: tuple[bytes, bytes], quiet_run: list[Record], seed: int) -> None:
     rng = random.Random(seed)
     assert quiet_run == _listen(_split_apart(rng, *call, lead_samples=rng.choice([0, 512, 40_000])))
 
@@ -108,9 +106,7 @@ def test_records_of_another_length_give_the_same_marks(
     assert quiet_run == _listen(_records(*call, count=count))
 
 
-def test_one_track_after_the_other_gives_the_same_marks(
-    call: tuple[bytes, bytes], quiet_run: list[Record]
-) -> None:
+def test_one_track_after_the_other_gives_the_same_marks(call: tuple[bytes, bytes], quiet_run: list[Record]) -> None:
     customer, agent = call
     marks = _listen([_frame(0, customer, 0, b""), _frame(0, b"", 0, agent), _end(*call)])
     assert quiet_run == marks
@@ -151,9 +147,7 @@ def test_segments_of_a_track_are_in_order_and_apart(quiet_run: list[Record]) -> 
 
 
 def test_each_segment_opens_and_closes_once(quiet_run: list[Record]) -> None:
-    opened = [
-        (m.track, m.first_sample) for m in quiet_run if isinstance(m, SpeechMark) and m.end_sample is None
-    ]
+    opened = [(m.track, m.first_sample) for m in quiet_run if isinstance(m, SpeechMark) and m.end_sample is None]
     closed = [(track, first) for track, first, _ in _segments(quiet_run)]
     assert len(set(opened)) == len(opened) > 10
     assert sorted(opened) == sorted(closed)
@@ -177,12 +171,8 @@ def test_a_closing_mark_is_half_a_second_late_at_most(call: tuple[bytes, bytes])
             assert is_cut_or_end or state.customer.next_sample - (end - 800) <= 4_000
 
 
-def test_the_end_closes_what_is_open_inside_the_audio(
-    call: tuple[bytes, bytes], quiet_run: list[Record]
-) -> None:
-    long = next(
-        first for track, first, end in _segments(quiet_run) if track == "customer" and end - first > 12_000
-    )
+def test_the_end_closes_what_is_open_inside_the_audio(call: tuple[bytes, bytes], quiet_run: list[Record]) -> None:
+    long = next(first for track, first, end in _segments(quiet_run) if track == "customer" and end - first > 12_000)
     cut = long + 9_001  # in mid-word, where no window ends
     customer, agent = call[0][: 2 * cut], call[1][: 2 * (cut + 30_000)]
     marks = _listen(_records(customer, agent))
@@ -200,8 +190,7 @@ def test_silence_makes_the_detector_forget(call: tuple[bytes, bytes]) -> None:
     later = len(pause) // 2 + len(speech) // 2
     track = speech + pause + speech
     both = [
-        (of, first - later, end - later)
-        for of, first, end in _segments(_listen(_records(bytes(len(track)), track)))
+        (of, first - later, end - later) for of, first, end in _segments(_listen(_records(bytes(len(track)), track)))
     ]
     assert alone
     assert alone == both[-len(alone) :]
@@ -223,11 +212,7 @@ def test_long_speech_is_cut_at_a_quiet_place() -> None:
     assert all(end - first <= 66_000 for first, end in spans)
     cuts = [end for (_, end), (first, _) in pairwise(spans) if end == first]
     assert len(cuts) >= 2
-    order = [
-        mark
-        for mark in marks
-        if isinstance(mark, SpeechMark) and cuts[0] in {mark.first_sample, mark.end_sample}
-    ]
+    order = [mark for mark in marks if isinstance(mark, SpeechMark) and cuts[0] in {mark.first_sample, mark.end_sample}]
     assert [None, cuts[0]] == [mark.end_sample for mark in order[:2]]  # the second part opens first
     samples = np.abs(np.frombuffer(speech, "<i2").astype(np.int64))
     around = [samples[cut - 384 : cut + 384].mean() for cut in cuts]
@@ -282,10 +267,7 @@ def test_a_lone_track_waits_for_the_watermark(call: tuple[bytes, bytes]) -> None
     agent = call[1][: 2 * 160_000]
     assert [] == list(vad.on_record(state, _frame(0, b"", 0, agent)))
     expected = [s for s in _segments(_listen(_records(bytes(len(agent)), agent))) if s[2] < 150_000]
-    assert (
-        expected
-        == _segments(vad.on_record(state, Watermark("t", "c", 1, 20_000, is_end=False)))[: len(expected)]
-    )
+    assert expected == _segments(vad.on_record(state, Watermark("t", "c", 1, 20_000, is_end=False)))[: len(expected)]
 
 
 def test_the_state_stays_bounded_when_one_track_never_comes(call: tuple[bytes, bytes]) -> None:
