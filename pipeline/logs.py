@@ -23,7 +23,9 @@ def configure(process: str, level: str = "WARNING") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    logging.getLogger("trunkline.kafka").setLevel(logging.CRITICAL)  # librdkafka retries what it complains of
+    logging.getLogger("trunkline.kafka").setLevel(
+        logging.CRITICAL + 1
+    )  # librdkafka retries what it can, and errors reach us as such
 
 
 def _name_process(process: str) -> structlog.typing.Processor:

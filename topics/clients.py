@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 from uuid import uuid4
 
-from confluent_kafka import Consumer, Producer
+from confluent_kafka import Consumer, KafkaError, Producer
 from confluent_kafka.admin import AdminClient
 
 Setting = str | int | float | bool | Callable[..., Any]  # librdkafka's callbacks have a signature each
@@ -123,3 +123,13 @@ def _settings(bootstrap: str, *layers: Mapping[str, Setting]) -> dict[str, Any]:
     for layer in layers:
         settings |= layer
     return settings
+
+
+def is_fenced(error: KafkaError) -> bool:
+    """Whether another process has taken this one's static member id.
+
+    The consumer reports it as `_FATAL`, whose text alone names the cause (librdkafka 2.16).
+    """
+    if error.code() == KafkaError._FATAL:
+        return "fenced" in error.str().lower()
+    return error.code() == KafkaError.FENCED_INSTANCE_ID

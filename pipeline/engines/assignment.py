@@ -24,6 +24,7 @@ from pipeline.engines import commits
 from pipeline.engines.tables import read_changelogs
 from pipeline.errors import EngineFault, Fenced, PeerUnavailable
 from pipeline.topology import Group
+from topics import clients
 
 POLL_S = 0.1
 BATCH = 500
@@ -42,6 +43,7 @@ _LOST_POSITION = KafkaError._AUTO_OFFSET_RESET
 # What the consumer reports and cannot mend by going on.
 _FINAL = {
     _LOST_POSITION,
+    KafkaError._FATAL,
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -300,7 +302,7 @@ def _sound(partitions: list[TopicPartition]) -> list[TopicPartition]:
 
 
 def _translate(error: KafkaError) -> Exception:
-    if error.code() == KafkaError.FENCED_INSTANCE_ID:
+    if clients.is_fenced(error):
         return Fenced("another worker holds this member id")
     if error.code() == _LOST_POSITION:
         return EngineFault(_LOST)

@@ -5,16 +5,17 @@ stale owner's commit is refused by the broker. A refusal is never proof of anoth
 transaction that took too long, and a member that joined again after the copies were made. Only the consumer can tell.
 """
 
+import contextlib
 import time
 from collections.abc import Callable, Sequence
-from typing import Any
+from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
 from pipeline.errors import PeerUnavailable
 
 _CALL_S = 5.0  # one attempt; the same call goes on where the last one stopped
-_PATIENCE_S = 30.0  # a transaction whose end is not known after this is left to `open` of the next process
+_PATIENCE_S = 30.0
 
 
 class CommitRefused(PeerUnavailable):
@@ -24,20 +25,26 @@ class CommitRefused(PeerUnavailable):
 class Committer:
     """See the module."""
 
-    def __init__(self, producer: Producer) -> None:
-        """Wrap a transactional producer; `open` before the first commit."""
-        self._producer = producer
+    def __init__(self, make: Callable[[], Producer]) -> None:
+        """Take what makes a transactional producer; a broken one is replaced."""
+        self._make = make
+        self._producer: Producer | None = None
 
-    def open(self) -> None:
-        """Register the transactional id; aborts what its last owner left open.
+    def open(self) -> Producer:
+        """Register the transactional id, unless that is done; aborts what its last owner left open.
 
         Raises:
             PeerUnavailable: the broker does not answer.
         """
-        try:
-            self._persist(self._producer.init_transactions)
-        except KafkaException as failure:
-            raise _translate(failure) from None
+        if self._producer is None:
+            producer = self._make()
+            try:
+                _persist(producer.init_transactions)
+            except KafkaException as failure:
+                name = failure.args[0].name()
+                raise PeerUnavailable(f"the transactional producer does not begin: {name}") from None
+            self._producer = producer
+        return self._producer
 
     def commit(
         self,
@@ -49,49 +56,27 @@ class Committer:
         """Write `(partition, row, value)` copies and the offsets, whose metadata carries epoch and name.
 
         Raises:
-            CommitRefused: nothing was written; try again with newer copies.
-            PeerUnavailable: this producer is of no use any more, or the outcome stays unknown.
+            CommitRefused: all or nothing was written, mostly nothing; try again with newer copies of the same rows.
+            PeerUnavailable: the broker does not answer.
         """
+        producer = self.open()
         try:
-            self._producer.begin_transaction()
+            producer.begin_transaction()
             for partition, row, value in rows:
-                self._produce(changelog, partition, row, value)
-            self._persist(self._producer.send_offsets_to_transaction, offsets, group)
-            self._persist(self._producer.commit_transaction)
+                _produce(producer, changelog, partition, row, value)
+            _persist(producer.send_offsets_to_transaction, offsets, group)
+            _persist(producer.commit_transaction)
         except KafkaException as failure:
-            self._give_up(failure)
+            self._give_up(producer, failure.args[0])
 
-    def _give_up(self, failure: KafkaException) -> None:
-        """Abort where that is possible; what remains open or undecided ends with this process."""
-        error = failure.args[0]
-        if error.fatal() or _is_passing(error):
-            raise _translate(failure) from None
-        try:
-            self._persist(self._producer.abort_transaction)
-        except KafkaException as second:
-            raise _translate(second) from None
+    def _give_up(self, producer: Producer, error: KafkaError) -> NoReturn:
+        """Abort; where that is impossible or the outcome stays unknown, the next producer settles it when it opens."""
+        self._producer = None
+        if not error.fatal() and not _is_passing(error):
+            with contextlib.suppress(KafkaException):
+                _persist(producer.abort_transaction)
+                self._producer = producer
         raise CommitRefused(f"a checkpoint was refused: {error.name()}") from None
-
-    def _produce(self, changelog: str, partition: int, row: bytes, value: bytes | None) -> None:
-        while True:
-            try:
-                self._producer.produce(changelog, value, row, partition)
-            except BufferError:
-                self._producer.poll(0.05)
-            else:
-                return
-
-    def _persist(self, step: Callable[..., object], *arguments: object) -> None:
-        """Call again while the broker is away: librdkafka carries on with the same request."""
-        deadline_s = time.monotonic() + _PATIENCE_S
-        while True:
-            try:
-                step(*arguments, _CALL_S)
-            except KafkaException as failure:
-                if not _is_passing(failure.args[0]) or time.monotonic() > deadline_s:
-                    raise
-            else:
-                return
 
 
 def metadata(epoch: int, name: str) -> str:
@@ -105,9 +90,28 @@ def parse(written: str | None) -> tuple[int, str]:
     return int(epoch), name
 
 
+def _produce(producer: Producer, changelog: str, partition: int, row: bytes, value: bytes | None) -> None:
+    while True:
+        try:
+            producer.produce(changelog, value, row, partition)
+        except BufferError:
+            producer.poll(0.05)
+        else:
+            return
+
+
+def _persist(step: Callable[..., object], *arguments: object) -> None:
+    """Call again while the broker is away: librdkafka carries on with the same request."""
+    deadline_s = time.monotonic() + _PATIENCE_S
+    while True:
+        try:
+            step(*arguments, _CALL_S)
+        except KafkaException as failure:
+            if not _is_passing(failure.args[0]) or time.monotonic() > deadline_s:
+                raise
+        else:
+            return
+
+
 def _is_passing(error: KafkaError) -> bool:
     return error.retriable() and not error.txn_requires_abort()
-
-
-def _translate(failure: KafkaException) -> PeerUnavailable:
-    return PeerUnavailable(f"the transactional producer failed: {failure.args[0].name()}")

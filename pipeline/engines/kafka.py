@@ -17,6 +17,7 @@ import time
 from collections.abc import Awaitable, Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -92,7 +93,7 @@ class KafkaWorker:
         self._answers: dict[tuple[int, str, bytes, str], asyncio.Task[None]] = {}
         self._refused_in_row = 0
         self._outbox = Outbox(clients.producer(config.bootstrap))
-        self._committer = Committer(clients.transactional_producer(config.bootstrap, config.member))
+        self._committer = Committer(partial(clients.transactional_producer, config.bootstrap, config.member))
         self._commit_thread = ThreadPoolExecutor(1, "commit")
         self._committing = asyncio.Lock()
         self._loop = asyncio.get_running_loop()

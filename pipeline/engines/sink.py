@@ -34,6 +34,7 @@ _EARLIEST = -2  # Kafka's ListOffsets: the first offset that is still there
 _LOST_POSITION = KafkaError._AUTO_OFFSET_RESET
 _FINAL = {
     _LOST_POSITION,
+    KafkaError._FATAL,
     KafkaError.FENCED_INSTANCE_ID,
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
@@ -294,7 +295,7 @@ def _is_error(message: Message) -> bool:
 
 
 def _translate(error: KafkaError) -> TrunklineError:
-    if error.code() == KafkaError.FENCED_INSTANCE_ID:
+    if clients.is_fenced(error):
         return Fenced("another process holds this member id")
     if error.code() == _LOST_POSITION:
         return EngineFault("a committed position is outside its topic: records were lost to retention")

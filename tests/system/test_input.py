@@ -1,5 +1,6 @@
 """What a user gets wrong: one clear line, the documented exit code, never a traceback, nothing half-written."""
 
+import json
 import re
 import signal
 import socket
@@ -14,7 +15,7 @@ import pytest
 from bench.watched import wait_until
 from connectors import files
 from pipeline.audio import pcm
-from tests.system.commands import DEMO, MODULE, NONE, SCRIPTED, Place, Ran, Variables, ended
+from tests.system.commands import DEMO, MODULE, NONE, REFERENCE, SCRIPTED, Place, Ran, Variables, ended
 from tests.system.conftest import Called, call
 from topics import admin
 
@@ -302,12 +303,22 @@ def test_a_signal_stops_cleanly(engine: str, number: signal.Signals, code: int, 
 
 def test_unequal_tracks_are_a_warning_and_keep_their_lengths(shell: Place) -> None:
     short = wav(shell.folder / "short.wav", body=bytes(2 * 12_345))
-    ran = type_call(shell, agent=short)
+    script = json.loads(REFERENCE.read_text())
+    spoken = [word for word in script["words"] if word["track"] == "customer"]
+    (shell.folder / "spoken.json").write_text(json.dumps(script | {"words": spoken}))
+    ran = type_call(shell, "--asr", "scripted:spoken.json", agent=short)
     assert 0 == ran.code
-    assert 1 == len(ran.said)
-    assert "differ in length" in ran.err
+    assert ["trunkline: the tracks differ in length; the shorter is padded with silence"] == ran.said
     for made, given in (("agent", short), ("customer", DEMO / "customer.wav")):
         assert len(files.read_wav(given)) == len(files.read_wav(shell.folder / "out" / f"{made}.redacted.wav"))
+
+
+def test_words_without_speech_are_counted_and_not_shown(shell: Place) -> None:
+    silence = wav(shell.folder / "silence.wav", body=bytes(160_000))
+    ran = type_call(shell, "--customer", silence, agent=silence)
+    words = len(json.loads(REFERENCE.read_text())["words"])
+    assert (0, 1) == (ran.code, len(ran.said))
+    assert f"{words} words" in ran.err
 
 
 def test_pcm_and_mu_law_of_the_same_samples_are_the_same_call(memory_call: Called, shell: Place) -> None:
