@@ -19,7 +19,8 @@ unit: setup  ## no network, under a minute
 	$(BIN)/python -m pytest -m unit
 
 soak: setup  ## what is too long for test; writes reports to bench/results
-	$(BIN)/python -m bench soak --seed $(SEED)
+	$(BIN)/python -m bench kills --seed $(SEED)
+	$(BIN)/python -m bench latency
 
 lint: setup
 	$(BIN)/ruff format --check .

@@ -51,6 +51,8 @@ SERVER_SETTINGS: Final = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "share.coordinator.state.topic.num.partitions": "4",
+    # A dead owner's open transaction holds up the next one; Kafka looks every 10 s by default.
+    "transaction.abort.timed.out.transaction.cleanup.interval.ms": "1000",
     "auto.create.topics.enable": "false",
     "log.message.timestamp.type": "LogAppendTime",
     # Topics of the catalogue state their own retention; this one is for topics made by hand.

@@ -44,7 +44,6 @@ class _Terminated(BaseException):
 def main() -> int:
     """Run the command line and return its exit code."""
     logs.configure(process="trunkline")
-    signal.signal(signal.SIGTERM, _terminate)
     try:
         return int(app(standalone_mode=False) or 0)
     except typer.Exit as done:
@@ -333,10 +332,6 @@ def _run(work: Coroutine[None, None, T]) -> T:
         return asyncio.run(guarded())
     except asyncio.CancelledError:
         raise (cause or [KeyboardInterrupt])[0] from None
-
-
-def _terminate(*_: object) -> None:
-    raise _Terminated
 
 
 def _say(line: str, code: int) -> int:

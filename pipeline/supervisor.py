@@ -28,6 +28,7 @@ EXIT_FENCED = 78  # the worker's: another process holds its member id
 DRAIN_S = 15.0
 _BACKOFF_AFTER = 3  # deaths within the window
 _BACKOFF_WINDOW_S = 60.0
+_PROGRESS_S = 5.0  # a worker that lived so long has written a checkpoint: its death begins no series
 _BACKOFF_LIMIT_S = 30.0
 _POLL_S = 0.02
 _SPARE_AFTER_S = 5.0  # leave the processor to the workers that have just been started
@@ -43,6 +44,7 @@ class Child:
     number: int
     pid_file: Path
     process: subprocess.Popen[bytes] | None = None
+    started_s: float = 0.0
     deaths_s: list[float] = field(default_factory=list)
     due_s: float | None = 0.0  # when its next start is due; None while it runs
 
@@ -154,6 +156,7 @@ class Supervisor:
             if now_s >= child.due_s:
                 self.restarts += child.process is not None
                 child.process = self._start(child)
+                child.started_s = now_s
                 child.due_s = None
             return
         assert child.process is not None  # nothing is due
@@ -167,6 +170,8 @@ class Supervisor:
             self.fault = Fenced(f"another process runs as member {child.group}-{child.number}")
         elif code == EXIT_INPUT:
             self.fault = InputError(f"a worker of {child.group} refused its settings")
+        if now_s - child.started_s > _PROGRESS_S:
+            child.deaths_s = []
         child.deaths_s = [*(d for d in child.deaths_s if now_s - d < _BACKOFF_WINDOW_S), now_s]
         child.due_s = now_s + _backoff_s(len(child.deaths_s))
 
@@ -193,7 +198,7 @@ class Supervisor:
 
 
 def _backoff_s(deaths: int) -> float:
-    """Restart at once at first; after three deaths in a minute wait 1, 2, 4 ... 30 s."""
+    """Restart at once at first; after three deaths without progress wait 1, 2, 4 ... 30 s."""
     if deaths < _BACKOFF_AFTER:
         return 0.0
     return float(min(2 ** (deaths - _BACKOFF_AFTER), _BACKOFF_LIMIT_S))

@@ -36,6 +36,8 @@ from pipeline.errors import PeerUnavailable
 SendFeedback = Callable[[Card], Awaitable[None]]
 
 PAGE: Final = Path(__file__).parent / "page"
+SETTLE_LIMIT_S: Final = 5.0  # a new screen waits no longer for a gateway that has lost Kafka
+_SETTLE_STEP_S: Final = 0.02
 PING_S: Final = 20.0  # below the 30 to 60 s after which proxies drop a silent connection
 RESUME_LIMIT_S: Final = 10.0
 CLOSE_LIMIT_S: Final = 5.0
@@ -115,11 +117,19 @@ class Server:
             resume = await _resume(socket)
             if resume is None:
                 return
+            await self._settled()
             with self._hub.join(contact_id, resume.epoch, resume.seq) as outbox:
                 reading = self._read(socket, contact_id, outbox)
                 await _first_of(reading, _write(socket, outbox), outbox.is_slow.wait())
             if outbox.is_slow.is_set():
                 await _close(socket, SLOW_READER, b"too slow; resume")
+
+    async def _settled(self) -> None:
+        """Wait until the topics have been read: a screen must not be shown what it has already outgrown."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(SETTLE_LIMIT_S):
+                while not self._readiness()["ready"]:
+                    await asyncio.sleep(_SETTLE_STEP_S)
 
     async def _read(self, socket: web.WebSocketResponse, contact_id: str, outbox: Outbox) -> None:
         async for message in socket:

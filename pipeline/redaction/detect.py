@@ -107,7 +107,7 @@ def mask_text(text: str, known_names: Set[str], secrets: Sequence[str], profile:
     reading = read_turn("agent", True, texts, places, places, 0)
     row = detect([reading], known_names, 0, profile).masks[0]
     for run in find_runs([reading]):
-        if "PII" in profile.types and any(run.text in secret or secret in run.text for secret in secrets):
+        if "PII" in profile.types and any(_gives_away(run.text, secret) for secret in secrets):
             for _, at in run.places:
                 row[at] = row[at] or "PII"
     if not any(row):
@@ -117,6 +117,12 @@ def mask_text(text: str, known_names: Set[str], secrets: Sequence[str], profile:
     return " ".join(part for part, group in zip(kept, _starts(row), strict=True) if group)
 
 
+def _gives_away(digits: str, secret: str) -> bool:
+    """Whether digits hold a secret or four or more of it; two digits of an amount stand in every other card."""
+    return secret in digits or (len(digits) >= _TELLING_DIGITS and digits in secret)
+
+
+_TELLING_DIGITS: Final = 3
 _TOKEN: Final = re.compile(r"\[[A-Z]+\]\W*")
 
 
