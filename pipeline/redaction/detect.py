@@ -118,7 +118,7 @@ def mask_text(text: str, known_names: Set[str], secrets: Sequence[str], profile:
 
 
 def _gives_away(digits: str, secret: str) -> bool:
-    """Whether digits hold a secret or four or more of it; two digits of an amount stand in every other card."""
+    """Whether digits hold a secret or three or more of it; two digits of an amount stand in every other card."""
     return secret in digits or (len(digits) >= _TELLING_DIGITS and digits in secret)
 
 
