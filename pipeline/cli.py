@@ -6,6 +6,7 @@ Exit codes: 0 done, 1 failure during the work, 2 knowable before work starts, 3 
 
 import asyncio
 import json
+import os
 import signal
 import sys
 from collections.abc import Coroutine
@@ -43,6 +44,8 @@ class _Terminated(BaseException):
 
 def main() -> int:
     """Run the command line and return its exit code."""
+    # Until `_run` there is nothing to clean up, and an exception would be lost where it strikes an import.
+    signal.signal(signal.SIGTERM, lambda *_: os._exit(EXIT_TERMINATED))
     logs.configure(process="trunkline")
     try:
         return int(app(standalone_mode=False) or 0)
