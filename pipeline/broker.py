@@ -261,7 +261,7 @@ def _start_fresh(folder: Path, port: int | None, libs: Path) -> _Process:
         _save(folder, process)
         if not _answers(process):
             raise PeerUnavailable(f"the embedded broker died: {_last_words(folder)} (logs in {folder})")
-    except BaseException:
+    except BaseException:  # also an interrupt: no broker stays that nobody waits for
         _end(process)
         raise
     return process

@@ -63,7 +63,7 @@ def main() -> int:
         return _say(str(fault), EXIT_DIFFERENCE)
     except TrunklineError as fault:
         return _say(str(fault), EXIT_FAILURE)
-    except Exception as fault:
+    except Exception as fault:  # the parser raises classes of its own; anything else goes on
         if hasattr(fault, "format_message"):  # the parser's own: a wrong argument
             return _say(fault.format_message(), EXIT_INPUT)
         raise

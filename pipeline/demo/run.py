@@ -126,7 +126,7 @@ async def _all_or_none(starters: Sequence[Starter]) -> list[Started]:
     starting = [asyncio.ensure_future(asyncio.to_thread(start)) for start in starters]
     try:
         return list(await asyncio.shield(asyncio.gather(*starting)))
-    except BaseException:
+    except BaseException:  # also an interrupt: what did start is stopped
         for outcome in await asyncio.gather(*starting, return_exceptions=True):
             if not isinstance(outcome, BaseException):
                 outcome[2]()

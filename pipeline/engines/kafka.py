@@ -147,7 +147,7 @@ class KafkaWorker:
             for ended in done:
                 ended.result()
             await self._assignment.stop()
-        except BaseException:
+        except BaseException:  # also a cancellation: a failed worker writes no checkpoint
             await self._assignment.abandon()
             raise
 
