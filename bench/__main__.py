@@ -1,6 +1,7 @@
 """`python -m bench` lists the benchmarks; `python -m bench NAME [--json FILE]` runs one and writes its report."""
 
 import argparse
+import signal
 import sys
 from importlib import import_module
 from pathlib import Path
@@ -25,6 +26,7 @@ def main(arguments: list[str]) -> int:
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the figures here too")
     module.add_options(parser)
     given = parser.parse_args(options)
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what it has started ends with it
     report.write(module.run(given), name, given.json)
     return 0
 
