@@ -18,11 +18,9 @@ import fcntl
 import json
 import logging
 import os
-import random
 import re
 import shutil
 import signal
-import socket
 import subprocess
 import time
 import uuid
@@ -34,10 +32,11 @@ from typing import Final
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
+from pipeline import ports
 from pipeline.errors import InputError, PeerUnavailable
+from pipeline.ports import HOST
 
 KAFKA_VERSION: Final = "4.3.1"
-HOST: Final = "127.0.0.1"
 
 SERVER_SETTINGS: Final = {
     "process.roles": "broker,controller",
@@ -84,9 +83,6 @@ _READY_LIMIT_S: Final = 60.0
 _STOP_LIMIT_S: Final = 15.0
 _FETCH_LIMIT_S: Final = 600.0
 _FORMAT_LIMIT_S: Final = 60.0
-# Below Linux' ephemeral range (32768 and up): a client that keeps knocking while the broker is down can
-# neither be given the broker's port for its own end nor connect to itself.
-_PORTS: Final = range(20_000, 32_768)
 _DOCKER: Final = "`docker compose -f docker-compose.kafka.yml up` does without"
 _THROWN: Final = re.compile(r"(?:[a-z]\w*\.)+\w*(?:Exception|Error): .+")
 _LOG: Final = logging.getLogger(__name__)
@@ -254,9 +250,9 @@ def _start_fresh(folder: Path, port: int | None, libs: Path) -> _Process:
         raise PeerUnavailable(missing)
     libs = libs.resolve()
     _fetch_jars(libs)
-    ports = _choose_ports(_latest(folder), port)
-    _format_once(folder, libs, ports)
-    process = _spawn(folder, libs, ports, libs / f"broker-java-{java}.jsa")
+    listening = _choose_ports(_latest(folder), port)
+    _format_once(folder, libs, listening)
+    process = _spawn(folder, libs, listening, libs / f"broker-java-{java}.jsa")
     try:
         _save(folder, process)
         if not _answers(process):
@@ -342,24 +338,15 @@ def _fetch_jars(libs: Path) -> None:
 
 def _choose_ports(latest: _Process | None, port: int | None) -> tuple[int, int]:
     """Return the broker's and the controller's port: as asked, else as at the last start, else random."""
-    tries = random.sample(_PORTS, 64)
     before = () if latest is None else (latest.port, latest.controller_port)
-    broker = _first_free((port,) if port is not None else (*before[:1], *tries))
-    return broker, _first_free([each for each in (*before[1:], *tries) if each != broker])
+    broker = ports.choose(*before[:1]) if port is None else ports.first_free((port,))
+    while (controller := ports.choose(*before[1:])) == broker:
+        before = ()
+    return broker, controller
 
 
-def _first_free(ports: Sequence[int]) -> int:
-    for port in ports:
-        with socket.socket() as held, contextlib.suppress(OSError):
-            # As the JVM does: connections of the last broker in TIME_WAIT do not block the port.
-            held.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            held.bind((HOST, port))
-            return port
-    raise PeerUnavailable(f"cannot listen on {HOST}:{ports[0]}: the port is taken or not permitted")
-
-
-def _write_settings(folder: Path, data: Path, ports: tuple[int, int]) -> Path:
-    broker, controller = (f"{HOST}:{port}" for port in ports)
+def _write_settings(folder: Path, data: Path, listening: tuple[int, int]) -> Path:
+    broker, controller = (f"{HOST}:{port}" for port in listening)
     settings = SERVER_SETTINGS | {
         "listeners": f"PLAINTEXT://{broker},CONTROLLER://{controller}",
         "advertised.listeners": f"PLAINTEXT://{broker}",
@@ -374,13 +361,13 @@ def _write_settings(folder: Path, data: Path, ports: tuple[int, int]) -> Path:
     return path
 
 
-def _format_once(folder: Path, libs: Path, ports: tuple[int, int]) -> None:
+def _format_once(folder: Path, libs: Path, listening: tuple[int, int]) -> None:
     """Make the data directory under a temporary name, so that an interrupted format leaves nothing behind."""
     if (folder / "data").is_dir():
         return
     part = folder / "data.part"
     shutil.rmtree(part, ignore_errors=True)
-    settings = _write_settings(folder, part, ports)
+    settings = _write_settings(folder, part, listening)
     cluster_id = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
     # The id is an argument of its own only in this form: it may begin with a dash.
     java = ("java", "-Xmx128m", "-XX:TieredStopAtLevel=1", *_log_options(folder), "-cp", f"{libs}/*")
@@ -393,12 +380,12 @@ def _log_options(folder: Path) -> tuple[str, ...]:
     return f"-Dlog4j2.configurationFile={folder / 'log4j2.properties'}", f"-Dtrunkline.folder={folder}"
 
 
-def _spawn(folder: Path, libs: Path, ports: tuple[int, int], archive: Path) -> _Process:
+def _spawn(folder: Path, libs: Path, listening: tuple[int, int], archive: Path) -> _Process:
     """Start the JVM in a session of its own, so that Ctrl-C in a terminal does not reach it."""
-    settings = _write_settings(folder, folder / "data", ports)
+    settings = _write_settings(folder, folder / "data", listening)
     with contextlib.suppress(FileNotFoundError):
         (folder / "server.log").replace(folder / "server.log.before")
-    starting = _Process(0, 0, *ports, str(archive))
+    starting = _Process(0, 0, *listening, str(archive))
     crash = f"-XX:ErrorFile={folder}/jvm-crash-%p.log"
     options = (*HEAP, *_archive_options(starting), crash, *_log_options(folder))
     printed = (os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o644)

@@ -9,8 +9,7 @@ from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.app import GATEWAY, SINKS
 from pipeline.topology import STAGES, Group, Stage, group_names, group_of
-from topics.admin import changelog
-from topics.catalogue import CATALOGUE, DAY_MS, HOUR_MS, Topic
+from topics.catalogue import CATALOGUE, DAY_MS, HOUR_MS, Topic, changelog
 
 Json = dict[str, object]
 

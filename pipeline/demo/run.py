@@ -7,7 +7,6 @@ Owns the order of starting and stopping. Each demo has a broker, stores and port
 import asyncio
 import contextlib
 import shutil
-import socket
 import time
 from collections.abc import AsyncIterator, Callable, Sequence
 from contextlib import asynccontextmanager
@@ -16,12 +15,12 @@ from pathlib import Path
 from pydantic import SecretStr
 from rich.console import Console
 
-from pipeline import broker, call, lag, stores
+from pipeline import broker, call, lag, ports, stores
 from pipeline.call import Request
 from pipeline.demo.report import Places, print_report
 from pipeline.processes import claim_number
 from pipeline.readiness import wait_ready
-from pipeline.running import RUN_DIR, is_free
+from pipeline.running import RUN_DIR
 from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor
 from pipeline.topology import group_names
@@ -96,7 +95,7 @@ async def _servers(settings: Settings, console: Console) -> AsyncIterator[Settin
             "topic_prefix": f"{settings.topic_prefix}demo-{number}.",
             "partitions": _PARTITIONS,
             "objects_dir": settings.objects_dir.absolute(),
-            "gateway_port": _gateway_port(settings.gateway_port),
+            "gateway_port": ports.choose(settings.gateway_port),
         }
         starters: list[Starter] = []
         if not settings.kafka_bootstrap:
@@ -139,13 +138,3 @@ async def _wait_until_stored(settings: Settings) -> None:
         async with asyncio.timeout(10):
             while any((await asyncio.to_thread(lag.behind, settings, ("postgres", "redis"))).values()):
                 await asyncio.sleep(0.2)
-
-
-def _gateway_port(wanted: int) -> int:
-    return wanted if wanted and is_free(wanted) else _free_port()
-
-
-def _free_port() -> int:
-    with socket.socket() as probe:
-        probe.bind(("127.0.0.1", 0))
-        return int(probe.getsockname()[1])

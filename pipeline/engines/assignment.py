@@ -22,9 +22,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Topic
 
 from pipeline.engines import commits
 from pipeline.engines.tables import read_changelogs
-from pipeline.errors import EngineFault, Fenced, PeerUnavailable
+from pipeline.errors import EngineFault
 from pipeline.topology import Group
-from topics import clients
+from topics import catalogue, clients
 
 POLL_S = 0.1
 BATCH = 500
@@ -38,16 +38,6 @@ STUCK_LOOP_S = 5.0  # heartbeats alone must not keep partitions
 STUCK_EXIT = 70  # EX_SOFTWARE
 ABANDON_S = 5.0
 
-_LOST = "a committed position is outside its topic: records were lost to retention"
-_LOST_POSITION = KafkaError._AUTO_OFFSET_RESET
-# What the consumer reports and cannot mend by going on.
-_FINAL = {
-    _LOST_POSITION,
-    KafkaError._FATAL,
-    KafkaError.FENCED_INSTANCE_ID,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-}
 # What a takeover meets while a broker starts, a topic is young or an owner's transaction is being resolved.
 _PASSING = {
     KafkaError._ALL_BROKERS_DOWN,
@@ -154,7 +144,7 @@ class Assignment:
                 self._poll()
             self._on_loop(self._owner.end(list(self._owner.assigned), is_lost=self._is_abandoned))
         except KafkaException as failure:
-            outcome = _translate(failure.args[0])
+            outcome = clients.fault(failure.args[0])
         except Exception as failure:  # noqa: BLE001 - handed to the loop, which ends the worker with it
             outcome = failure
         self._leave(outcome)
@@ -185,7 +175,7 @@ class Assignment:
         # The client itself drops such records from within a batch.
         if first.partition() not in self._begun:
             batch.insert(0, first)
-        good = [message for message in batch if not self._is_error(message)]
+        good = [message for message in batch if clients.sound(message)]
         if good:
             self._on_loop(self._owner.take(good))
 
@@ -193,15 +183,6 @@ class Assignment:
         """Ask on this thread: it blocks while the consumer closes."""
         self.group_metadata = self._consumer.consumer_group_metadata()
         self._asked_s = time.monotonic()
-
-    def _is_error(self, message: Message) -> bool:
-        error = message.error()
-        if error is None:
-            return False
-        if error.fatal() or error.code() in _FINAL:
-            raise _translate(error)
-        _log.error("the consumer reported a passing error", extra={"error": error.name()})
-        return True
 
     def _assign(self, consumer: Consumer, leads: list[TopicPartition]) -> None:
         self._ask_metadata()
@@ -229,7 +210,7 @@ class Assignment:
             for topic, at in position.offsets.items()
         ]
         _patiently(lambda: _sound(self._consumer.commit(offsets=raised, asynchronous=False) or []))
-        changelog = f"{self._prefix}changelog.{self._group.name}"
+        changelog = self._prefix + catalogue.changelog(self._group.name)
         rows_of = read_changelogs(self._bootstrap, changelog, {n: name for n, (_, name) in taken.items()})
         for n, (position, _) in taken.items():
             position.rows.update(rows_of[n])
@@ -244,7 +225,7 @@ class Assignment:
             low, ends[topic] = self._limits(one)
             offsets[topic] = one.offset if one.offset >= 0 else low
             if offsets[topic] < low:
-                raise EngineFault(_LOST)
+                raise EngineFault(clients.LOST)
         return Position(epoch + 1, offsets, ends, {}), name
 
     def _limits(self, one: TopicPartition) -> tuple[int, int]:
@@ -299,11 +280,3 @@ def _sound(partitions: list[TopicPartition]) -> list[TopicPartition]:
         if one.error is not None:
             raise KafkaException(one.error)
     return partitions
-
-
-def _translate(error: KafkaError) -> Exception:
-    if clients.is_fenced(error):
-        return Fenced("another worker holds this member id")
-    if error.code() == _LOST_POSITION:
-        return EngineFault(_LOST)
-    return PeerUnavailable(f"the consumer failed: {error.name()}")

@@ -33,6 +33,7 @@ from pipeline.errors import EngineFault, RecordRefused
 from pipeline.machine import Failed
 from pipeline.topology import Group
 from topics import clients, codec, deadletters
+from topics.catalogue import changelog
 from topics.clients import GroupProtocol
 
 Service = Callable[[Any], Awaitable[object]]  # each service has a request type of its own
@@ -339,7 +340,7 @@ class KafkaWorker:
 
         def commit() -> None:
             self._outbox.wait(barrier, DELIVERY_LIMIT_S)
-            self._committer.commit(f"{self._config.prefix}changelog.{self._group.name}", rows, offsets, group)
+            self._committer.commit(self._config.prefix + changelog(self._group.name), rows, offsets, group)
 
         return commit
 

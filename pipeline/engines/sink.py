@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from connectors.base import Delivered, Sink
 from pipeline import metrics
-from pipeline.errors import EngineFault, Fenced, PeerUnavailable, RecordRefused, TrunklineError
+from pipeline.errors import EngineFault, PeerUnavailable, RecordRefused
 from topics import clients, codec, deadletters
 from topics.catalogue import TOPICS
 
@@ -31,15 +31,6 @@ BACKOFF_S = (0.1, 10.0)  # of the first and of the longest wait; each is drawn f
 REFUSED_LIMIT = 500
 
 _EARLIEST = -2  # Kafka's ListOffsets: the first offset that is still there
-_LOST_POSITION = KafkaError._AUTO_OFFSET_RESET
-_FINAL = {
-    _LOST_POSITION,
-    KafkaError._FATAL,
-    KafkaError.FENCED_INSTANCE_ID,
-    KafkaError.GROUP_AUTHORIZATION_FAILED,
-    KafkaError.TOPIC_AUTHORIZATION_FAILED,
-}
-
 _log = logging.getLogger(__name__)
 
 Readable = tuple[Message, Delivered]
@@ -112,7 +103,7 @@ class _SinkLoop:
                 self._take()
                 self._settle()
         except KafkaException as failure:
-            raise _translate(failure.args[0]) from None
+            raise clients.fault(failure.args[0]) from None
         finally:
             # Commits under way are answered before the member leaves.
             self._consumer.close()
@@ -127,7 +118,7 @@ class _SinkLoop:
         self._keep(self._consumer.consume(BATCH_RECORDS - 1, self._sink.linger_ms / 1_000))
 
     def _keep(self, messages: Iterable[Message]) -> None:
-        self._batch += [message for message in messages if not _is_error(message)]
+        self._batch += [message for message in messages if clients.sound(message)]
 
     def _settle(self) -> None:
         """Write the batch in hand, however long the store is away, and commit it; a stop gives up."""
@@ -252,7 +243,7 @@ class _SinkLoop:
                 # What a call of the client raises in a callback must be caught there: confluent-kafka 2.16.1
                 # hands it on as a bare KafkaError, which no `except` catches because it is no exception.
                 if self._should_stop.is_set() or time.monotonic() > until_s:
-                    raise _translate(failure.args[0]) from None
+                    raise clients.fault(failure.args[0]) from None
                 _log.warning("no position yet", extra={"error": failure.args[0].name()})
 
     def _revoke(self, _: Consumer, partitions: list[TopicPartition]) -> None:
@@ -282,24 +273,6 @@ def _checked(answers: list[TopicPartition]) -> list[TopicPartition]:
         if answer.error is not None:
             raise KafkaException(answer.error)
     return answers
-
-
-def _is_error(message: Message) -> bool:
-    error = message.error()
-    if error is None:
-        return False
-    if error.fatal() or error.code() in _FINAL:
-        raise _translate(error)
-    _log.warning("the consumer reported a passing error", extra={"error": error.name()})
-    return True
-
-
-def _translate(error: KafkaError) -> TrunklineError:
-    if clients.is_fenced(error):
-        return Fenced("another process holds this member id")
-    if error.code() == _LOST_POSITION:
-        return EngineFault("a committed position is outside its topic: records were lost to retention")
-    return PeerUnavailable(f"the consumer failed: {error.name()}")
 
 
 def _on_commit(error: KafkaError | None, _: list[TopicPartition]) -> None:

@@ -13,7 +13,7 @@ from confluent_kafka import Consumer, Producer, TopicPartition
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
-from pipeline import broker
+from pipeline import broker, ports
 from pipeline.errors import InputError, PeerUnavailable
 
 pytestmark = pytest.mark.kafka
@@ -97,7 +97,7 @@ def test_processes_that_start_at_once_share_one_broker_beside_that_of_another_ho
 
 def test_taken_port_is_named(home: Path) -> None:
     with socket.socket() as taken:
-        taken.bind((broker.HOST, 0))
+        taken.bind((ports.HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(PeerUnavailable, match=f"cannot listen on 127.0.0.1:{port}"):

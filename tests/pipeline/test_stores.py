@@ -13,7 +13,7 @@ import psycopg
 import pytest
 import redis
 
-from pipeline import processes, stores
+from pipeline import ports, processes, stores
 from pipeline.errors import InputError, PeerUnavailable
 
 pytestmark = pytest.mark.stores
@@ -97,7 +97,7 @@ def wait_until_gone(pidfd: int) -> None:
 
 def test_taken_port_ends_the_start_with_what_the_server_said(store_home: Path) -> None:
     with socket.socket() as taken:
-        taken.bind((stores.HOST, 0))
+        taken.bind((ports.HOST, 0))
         taken.listen()
         port = taken.getsockname()[1]
         with pytest.raises(PeerUnavailable, match="could not create any TCP/IP sockets"):

@@ -92,6 +92,12 @@ def memory_call(calls: Place) -> Called:
 
 
 @pytest.fixture(scope="session")
+def embedded_call(calls: Place) -> Called:
+    """The demo call on the memory engine, heard by the embedded recogniser."""
+    return call(calls, "embedded", "--engine", "memory")
+
+
+@pytest.fixture(scope="session")
 def kafka_call(kafka_calls: Place) -> Called:
     """The demo call on Kafka."""
     return call(kafka_calls, "kafka", "--engine", "kafka", "--asr", SCRIPTED)
