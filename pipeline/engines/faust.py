@@ -27,11 +27,12 @@ from pipeline.topology import Group
 from topics import clients, codec
 
 CHECKPOINT_S = 0.25
+LOOK_S = 0.5  # between two looks for records that Faust has dropped
 COMMIT_S = 0.5
 SESSION_S = 6.0
 HEARTBEAT_S = 1.0
 STOP_S = 10.0  # below the supervisor's patience
-FOLDER = Path(".trunkline/faust")  # Faust makes it; tables are in memory, so it stays empty
+FOLDER = Path(".trunkline/faust")  # Faust wants one; tables are in memory, so it holds no file
 
 NOT_EXACTLY_ONCE = (
     "Faust's exactly_once is refused: 0.15.3 doubled records in 2 of 2 set-ups and lost some in 1 of 3"
@@ -54,17 +55,19 @@ class FaustWorker:
         tables = [config.prefix + table for table in group.tables]
         self._tables = Tables(config.bootstrap, tables, self._hand_over)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._has_begun = False
         self._crash: asyncio.Future[None] | None = None
         self._checkpointing = asyncio.Lock()  # two at once would lose sight of outputs that a row implies
         self._metrics = metrics.GroupMetrics(group.name)
         self.app.on_rebalance_complete.connect(self._begin)
         self.app.on_partitions_revoked.connect(self._end)
         self.app.timer(CHECKPOINT_S)(self._checkpoint)
+        self.app.timer(LOOK_S)(self._look)
 
     @property
     def is_ready(self) -> bool:
         """Whether it has joined its group and every partition that it was given has caught up."""
-        return self._loop is not None and all(stage.is_caught_up for stage in self._stages)
+        return self._has_begun and all(stage.is_caught_up for stage in self._stages)
 
     @property
     def assigned(self) -> tuple[int, ...]:
@@ -117,6 +120,7 @@ class FaustWorker:
         for stage in self._stages:
             held = {n: _part(start, stage.stage.inputs) for n, start in starts.items()}
             await stage.begin({n: start for n, start in held.items() if len(start.offsets) == len(stage.stage.inputs)})
+        self._has_begun = True
         self._metrics.partitions.set(len(self.assigned))
 
     async def _end(self, *_: object, **__: object) -> None:
@@ -125,6 +129,7 @@ class FaustWorker:
         await self.app.producer.flush()
 
     def _end_all(self) -> None:
+        self._has_begun = False
         for stage in self._stages:
             stage.end()
 
@@ -136,6 +141,21 @@ class FaustWorker:
                 self._fail(fault)
                 raise
         self._metrics.questions.set(sum(stage.questions for stage in self._stages))
+
+    async def _look(self) -> None:
+        """Read again what should have come: Faust 0.15.3 may drop what it reads while it resumes from a rebalance."""
+        if self.app.rebalancing:
+            return
+        consumer = self.app.consumer
+        for tp in consumer.assignment():
+            topic = tp.topic.removeprefix(self._prefix)
+            missing = [
+                at
+                for one in self._stages
+                if (at := one.missing(topic, tp.partition, consumer.highwater(tp))) is not None
+            ]
+            if missing:
+                await consumer.seek(tp, min(missing))
 
     async def _starts(self) -> dict[int, Start]:
         """Return where each assigned partition begins.
@@ -149,7 +169,7 @@ class FaustWorker:
         if not held:
             return {}
         committed = await consumer.seek_to_committed()
-        first, ends = await consumer.earliest_offsets(*held), await consumer.highwaters(*held)
+        first, ends = await asyncio.gather(consumer.earliest_offsets(*held), consumer.highwaters(*held))
         starts: defaultdict[int, Start] = defaultdict(lambda: Start({}, {}))
         for tp in held:
             at = committed.get(tp)
@@ -176,6 +196,7 @@ class FaustWorker:
 
 
 def _app(config: WorkerConfig, group: Group) -> App:
+    FOLDER.parent.mkdir(exist_ok=True)
     app: App = faust.App(
         config.prefix + group.name,
         broker=[f"kafka://{address}" for address in config.bootstrap.split(",")],
@@ -186,12 +207,14 @@ def _app(config: WorkerConfig, group: Group) -> App:
         broker_commit_interval=COMMIT_S,
         consumer_max_fetch_size=clients.MESSAGE_LIMIT_BYTES,
         producer_max_request_size=clients.MESSAGE_LIMIT_BYTES,
+        stream_wait_empty=False,  # a stop would wait for the audio that is held back
         table_standby_replicas=0,
         topic_allow_declare=False,
         topic_disable_leader=True,
         store="memory://",
         datadir=FOLDER,
-        web_enabled=False,  # it would listen on every address
+        web_enabled=False,
+        web_bind="127.0.0.1",  # `faust worker` starts it all the same, unless it is told not to
         autodiscover=False,
     )
     if app.conf.processing_guarantee.value != "at_least_once":  # Faust's own variables win over these arguments

@@ -15,7 +15,8 @@ owner raises, and waits for, before it begins.
 
 import asyncio
 import time
-from collections import defaultdict, deque
+from bisect import bisect_left, insort
+from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Collection, Mapping
 from dataclasses import dataclass, field
 from typing import Any, Protocol, cast
@@ -37,6 +38,8 @@ from topics.records import AudioFrame, Record
 App = Any  # also Faust's topics and streams
 Sent = asyncio.Future[Any]
 
+# So many looks in a row, each followed by reading again, prove that the next record is not in the topic.
+GIVE_UP_LOOKS = 3
 _EPOCH = b"epoch\0"
 _Value = tuple[int, dict[str, int], bytes]  # of a row: partition, applied offsets, what `Task` writes
 _Place = tuple[int, bytes, str]  # partition, key and ask id of a question
@@ -76,7 +79,8 @@ class _Owned:
 
     Attributes:
         applied: by key and topic, the offset of the last record that the state knows.
-        events: by topic, those that wait to be acknowledged, oldest first.
+        events: by topic, those that wait to be acknowledged, oldest first; one that came again stands here again.
+        looked: by topic, the position at the last look, and how many looks found it unchanged and records after it.
         sent: outputs that no copy of the states has waited for.
     """
 
@@ -84,7 +88,8 @@ class _Owned:
     ends: dict[str, int]
     taken_s: float
     applied: dict[bytes, dict[str, int]] = field(default_factory=dict)
-    events: defaultdict[str, deque[Event]] = field(default_factory=lambda: defaultdict(deque))
+    events: defaultdict[str, list[Event]] = field(default_factory=lambda: defaultdict(list))
+    looked: dict[str, tuple[int, int]] = field(default_factory=dict)
     sent: list[Sent] = field(default_factory=list)
 
     @property
@@ -156,6 +161,17 @@ class FaustStage:
             answer.cancel()
         self._answers.clear()
 
+    def missing(self, topic: str, n: int, end: int | None) -> int | None:
+        """Return from where a partition should be read again: records wait, and none has come since the last look."""
+        owned = self._owned.get(n)
+        if owned is None or topic not in owned.task.positions:
+            return None
+        position = owned.task.positions[topic]
+        at, looks = owned.looked.get(topic, (-1, 0))
+        waits = end is not None and position < end
+        owned.looked[topic] = (position, looks + 1 if waits and at == position else 0)
+        return position if waits and at == position else None
+
     async def checkpoint(self) -> None:
         """Bring every changed state to the table, then acknowledge what it came from."""
         changed = [(n, one) for n, one in self._owned.items() if one.task.is_caught_up and one.task.has_moved]
@@ -212,9 +228,15 @@ class FaustStage:
         message = event.message
         n, offset, topic = message.partition, message.offset, message.topic.removeprefix(self._prefix)
         owned = self._owned.get(n)
-        if owned is None or offset < owned.task.positions[topic]:
+        if owned is None:
             return
-        owned.events[topic].append(event)
+        position = owned.task.positions[topic]
+        # Offsets may leave some out (transaction markers); Faust may, too, and then they come when they are read again.
+        if offset > position and owned.looked.get(topic, (0, 0)) < (position, GIVE_UP_LOOKS):
+            return
+        insort(owned.events[topic], event, key=_offset)
+        if offset < position:
+            return
         self._metrics.records_in(topic).inc()
         effects = self._feed(owned, topic, message)
         self._carry_out(n, owned, effects)
@@ -303,6 +325,10 @@ def owner_of(stage: Stage) -> str:
     return f"faust.{stage.name}"
 
 
+def _offset(event: Event) -> int:
+    return event.message.offset
+
+
 def _epoch_row(n: int) -> bytes:
     return _EPOCH + b"%d" % n
 
@@ -320,5 +346,7 @@ def _raw(app: App, *names: str, **settings: object) -> App:
 def _acknowledge(owned: _Owned, offsets: Mapping[str, int]) -> None:
     """Let everything before `offsets` be committed, in order."""
     for topic, events in owned.events.items():
-        while events and events[0].message.offset < offsets[topic]:
-            events.popleft().ack()
+        count = bisect_left(events, offsets[topic], key=_offset)
+        for event in events[:count]:
+            event.ack()
+        del events[:count]
