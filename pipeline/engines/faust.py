@@ -22,10 +22,12 @@ from pipeline.engines.faust_stage import App, FaustStage, Start
 from pipeline.engines.kafka import WorkerConfig
 from pipeline.engines.services import Service
 from pipeline.engines.tables import Tables
+from pipeline.engines.watchdog import Watchdog
 from pipeline.errors import EngineFault, InputError, PeerUnavailable, RecordRefused, TrunklineError
 from pipeline.topology import Group
 from topics import clients, codec
 
+BEAT_S = 0.25
 CHECKPOINT_S = 0.25
 LOOK_S = 0.5  # between two looks for records that Faust has dropped
 COMMIT_S = 0.5
@@ -55,6 +57,7 @@ class FaustWorker:
         tables = [config.prefix + table for table in group.tables]
         self._tables = Tables(config.bootstrap, tables, self._hand_over)
         self._loop: asyncio.AbstractEventLoop | None = None
+        self._watchdog = Watchdog()
         self._has_begun = False
         self._crash: asyncio.Future[None] | None = None
         self._checkpointing = asyncio.Lock()  # two at once would lose sight of outputs that a row implies
@@ -91,6 +94,7 @@ class FaustWorker:
             await self._checkpoint()
         finally:
             stopping.cancel()
+            self._watchdog.stop()
             self._tables.stop()
             await asyncio.wait({asyncio.create_task(self.app.stop())}, timeout=STOP_S)
             work.cancel()
@@ -115,6 +119,7 @@ class FaustWorker:
         self._end_all()
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
+            self.app.add_future(self._beat())
             await asyncio.to_thread(self._tables.load)
         starts = await self._starts()
         for stage in self._stages:
@@ -136,11 +141,18 @@ class FaustWorker:
     async def _checkpoint(self) -> None:
         async with self._checkpointing:
             try:
-                await asyncio.gather(*(stage.checkpoint() for stage in self._stages))
+                await asyncio.gather(*(stage.checkpoint(self._watchdog.beat) for stage in self._stages))
             except Exception as fault:
                 self._fail(fault)
                 raise
         self._metrics.questions.set(sum(stage.questions for stage in self._stages))
+
+    async def _beat(self) -> None:
+        """Show that the loop goes round."""
+        self._watchdog.start()
+        while True:
+            self._watchdog.beat()
+            await asyncio.sleep(BEAT_S)
 
     async def _look(self) -> None:
         """Read again what should have come: Faust 0.15.3 may drop what it reads while it resumes from a rebalance."""

@@ -172,17 +172,21 @@ class FaustStage:
         owned.looked[topic] = (position, looks + 1 if waits and at == position else 0)
         return position if waits and at == position else None
 
-    async def checkpoint(self) -> None:
-        """Bring every changed state to the table, then acknowledge what it came from."""
-        changed = [(n, one) for n, one in self._owned.items() if one.task.is_caught_up and one.task.has_moved]
-        await asyncio.gather(*(self._checkpoint(n, owned) for n, owned in changed))
+    async def checkpoint(self, beat: Callable[[], None]) -> None:
+        """Bring every changed state to the table, then acknowledge what it came from.
 
-    async def _checkpoint(self, n: int, owned: _Owned) -> None:
+        `beat` ends a process that has slept: Faust fences no table, so a late row would undo its new owner's.
+        """
+        changed = [(n, one) for n, one in self._owned.items() if one.task.is_caught_up and one.task.has_moved]
+        await asyncio.gather(*(self._checkpoint(n, owned, beat) for n, owned in changed))
+
+    async def _checkpoint(self, n: int, owned: _Owned, beat: Callable[[], None]) -> None:
         started_s = time.monotonic()
         copy = owned.task.checkpoint()
         rows = [(row, self._value(n, owned, row, value)) for row, value in copy.rows if row != NAME_ROW]
         sent, owned.sent = owned.sent, []
         await asyncio.gather(*sent)
+        beat()
         if self._owned.get(n) is not owned:
             return
         await asyncio.gather(*(self._put(n, row, value) for row, value in rows))

@@ -20,7 +20,7 @@ from topics import clients, codec, deadletters
 from topics.keys import partition_of
 from topics.records import ContactEvent, Moments, Record, SegmentWords, Turn, Watermark
 
-LIMIT_S = 30.0  # of any wait; the machine is shared
+LIMIT_S = 60.0  # of any wait; the machine is shared
 
 
 @dataclass(slots=True)

@@ -119,7 +119,7 @@ def test_killed_in_mid_call_nothing_is_lost(
     wait("ready", lambda: are_ready(supervisor))
     half = len(script.events) // 2
     send(own, script.events[:half])
-    own.until(["transcript.redacted"], lambda records: bool(records))
+    own.until(["transcript.redacted"], bool)
     for group in groups:
         (pid,) = supervisor.pids(group)
         os.kill(pid, signal.SIGKILL)
@@ -163,8 +163,8 @@ def test_faust_worker_is_usable_directly_and_every_record_twice_changes_nothing(
 ) -> None:
     script, own = scripts.text(), place_of(loaded)
     own.send(record for event in script.events for record in 2 * [(event.topic, event.key, event.record)])
-    own.send([("transcript.words", b"t|poison", b"no record")])
     expect(loaded, expected_of(script))
+    own.send([("transcript.words", b"t|poison", b"no record")])
     dead = next(own.messages(["transcript.words.dead"]))
     assert (b"t|poison", b"no record") == (dead.key(), dead.value())
     topics = ("transcript.words", "contact.events")
