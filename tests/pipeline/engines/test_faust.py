@@ -17,14 +17,16 @@ from pipeline import app, environment, settings
 from pipeline.engines.memory import MemoryLog
 from pipeline.errors import InputError
 from pipeline.settings import Settings
+from pipeline.stages.archive import PutAudio
 from pipeline.supervisor import Supervisor
 from pipeline.topology import STAGES
 from tests.pipeline.engines.stations import LIMIT_S, Place
 from tests.pipeline.engines.test_supervised import are_ready, send, shares, wait
 from tests.simulation import scripts
-from tests.simulation.crashes import Finals, Script, broken_promises, finals, quiet, stored
+from tests.simulation.crashes import Finals, Script, Services, broken_promises, finals, quiet, stored
 from tests.system.commands import DEMO, REFERENCE, SCRIPTED
 from tests.system.commands import place as shell_of
+from tests.system.looking import stored_audio
 from topics import admin, clients
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(180)]
@@ -120,6 +122,8 @@ def test_killed_in_mid_call_nothing_is_lost(
     half = len(script.events) // 2
     send(own, script.events[:half])
     own.until(["transcript.redacted"], bool)
+    wait("committed", lambda: committed(own, "speech", "speech.marks") == length(own, "speech.marks"))
+    assert [True, True] == [committed(own, group, "audio.frames") < half for group in ("speech", "archive")]
     for group in groups:
         (pid,) = supervisor.pids(group)
         os.kill(pid, signal.SIGKILL)
@@ -128,10 +132,20 @@ def test_killed_in_mid_call_nothing_is_lost(
     expect_rising_epochs(expect(loaded, expected_of(script)))
     manifest = contact_folder(loaded.objects_dir, scripts.TENANT, "demo") / "manifest.json"
     wait("archived", manifest.is_file)
-    kept = quiet(script)
-    assert len(stored(kept.services)) - 1 == len(json.loads(manifest.read_text())["segments"])  # type: ignore[arg-type]  # a shelf's objects and the manifest
+    assert audio_of(quiet(script).services) == {
+        at: pcm.tobytes() for at, pcm in stored_audio(loaded.objects_dir).items()
+    }
     with capsys.disabled():
         print(f"\nkill -9 of three groups to ready again: {pause_s:.2f} s")  # noqa: T201 - a figure for whoever runs it
+
+
+def audio_of(services: Services) -> dict[tuple[str, int], bytes]:
+    """The samples that the archive of the quiet run has stored."""
+    objects = stored(services)
+    assert isinstance(objects, dict)
+    audio = [put for put in objects.values() if isinstance(put, PutAudio)]
+    assert any(any(put.pcm) for put in audio)
+    return {(put.track, put.first_sample): put.pcm for put in audio}
 
 
 def test_joined_and_killed_it_ends_as_in_the_quiet_run(loaded: Settings, supervisor: Supervisor) -> None:
@@ -168,25 +182,24 @@ def test_faust_worker_is_usable_directly_and_every_record_twice_changes_nothing(
     dead = next(own.messages(["transcript.words.dead"]))
     assert (b"t|poison", b"no record") == (dead.key(), dead.value())
     topics = ("transcript.words", "contact.events")
-    wait(
-        "committed",
-        lambda: {record_count(own, topic) for topic in topics} == {committed(own, topic) for topic in topics},
-    )
+    wait("committed", lambda: all(committed(own, "language", topic) == length(own, topic) for topic in topics))
     directly.send_signal(signal.SIGTERM)
     assert 0 == directly.wait(LIMIT_S)
 
 
-def record_count(own: Place, topic: str) -> tuple[str, int]:
+def length(own: Place, topic: str) -> int:
+    """How many records were ever written to a topic."""
     consumer = clients.tail_consumer(own.bootstrap)
     try:
-        ends = [consumer.get_watermark_offsets(TopicPartition(own.prefix + topic, n))[1] for n in range(own.partitions)]
+        partitions = [TopicPartition(own.prefix + topic, n) for n in range(own.partitions)]
+        return sum(consumer.get_watermark_offsets(one)[1] for one in partitions)
     finally:
         consumer.close()
-    return topic, sum(ends)
 
 
-def committed(own: Place, topic: str) -> tuple[str, int]:
-    return topic, sum(max(one.offset, 0) for one in own.committed("language", [topic]))
+def committed(own: Place, group: str, topic: str) -> int:
+    """How many of them a group has committed."""
+    return sum(max(one.offset, 0) for one in own.committed(group, [topic]))
 
 
 def test_exactly_once_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch) -> None:
