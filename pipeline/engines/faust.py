@@ -11,10 +11,12 @@ flows yet.
 import asyncio
 from collections import defaultdict
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
 import faust
+from aiokafka.errors import IllegalStateError
 from confluent_kafka import Message
 
 from pipeline import metrics
@@ -59,6 +61,7 @@ class FaustWorker:
         self._loop: asyncio.AbstractEventLoop | None = None
         self._watchdog = Watchdog()
         self._has_begun = False
+        self._revocations = 0
         self._crash: asyncio.Future[None] | None = None
         self._checkpointing = asyncio.Lock()  # two at once would lose sight of outputs that a row implies
         self._metrics = metrics.GroupMetrics(group.name)
@@ -117,6 +120,7 @@ class FaustWorker:
     async def _begin(self, *_: object, **__: object) -> None:
         """Take the partitions over."""
         self._end_all()
+        revocations = self._revocations
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self.app.add_future(self._beat())
@@ -125,11 +129,15 @@ class FaustWorker:
         for stage in self._stages:
             held = {n: _part(start, stage.stage.inputs) for n, start in starts.items()}
             await stage.begin({n: start for n, start in held.items() if len(start.offsets) == len(stage.stage.inputs)})
+        if revocations != self._revocations:  # meanwhile; the next rebalance begins anew
+            self._end_all()
+            return
         self._has_begun = True
         self._metrics.partitions.set(len(self.assigned))
 
     async def _end(self, *_: object, **__: object) -> None:
         """Give the partitions up; rows that are under way are in the changelog before anybody else reads it."""
+        self._revocations += 1
         self._end_all()
         await self.app.producer.flush()
 
@@ -167,7 +175,8 @@ class FaustWorker:
                 if (at := one.missing(topic, tp.partition, consumer.highwater(tp))) is not None
             ]
             if missing:
-                await consumer.seek(tp, min(missing))
+                with suppress(IllegalStateError):  # it was revoked a moment ago
+                    await consumer.seek(tp, min(missing))
 
     async def _starts(self) -> dict[int, Start]:
         """Return where each assigned partition begins.

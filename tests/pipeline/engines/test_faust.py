@@ -166,7 +166,7 @@ def test_joined_and_killed_it_ends_as_in_the_quiet_run(loaded: Settings, supervi
 def directly(loaded: Settings, tmp_path: Path) -> Iterator[subprocess.Popen[bytes]]:
     """`faust worker` as a Faust user starts it."""
     command: list[str | Path] = [FAUST, "-A", "pipeline.faust_apps:language", "worker", "--without-web", "-l", "error"]
-    worker = subprocess.Popen(command, cwd=tmp_path, env=settings.environment(loaded))
+    worker = subprocess.Popen(command, cwd=tmp_path, env=settings.environment(loaded), stdout=subprocess.DEVNULL)
     yield worker
     worker.kill()
     worker.wait()
