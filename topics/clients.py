@@ -6,16 +6,18 @@ Figures without a source here are from section 1 of `docs/architecture.md`.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from pipeline.errors import EngineFault, Fenced, PeerUnavailable, TrunklineError
 
 Setting = str | int | float | bool | Callable[..., Any]  # librdkafka's callbacks have a signature each
+T = TypeVar("T")
 GroupProtocol = Literal["classic", "consumer"]
 
 # What the codec lets through (1 MiB) and ample room for key, headers and batch; `admin.py` tells topics the
@@ -31,6 +33,27 @@ _FINAL = {
     KafkaError.GROUP_AUTHORIZATION_FAILED,
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
 }
+
+# What a reader meets while a broker starts, a topic is young or an owner's transaction is being resolved.
+_PASSING = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._WAIT_COORD,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+}
+# A dead owner's open transaction keeps its offsets unstable until the broker aborts it: `transaction.timeout.ms` (10 s)
+# and the broker's look for such transactions (every 10 s by default).
+PATIENCE_S = 30.0
+_RETRY_S = 0.1
 
 # Without a handler, the `logging` module prints warnings raw to stderr.
 _LOG = logging.getLogger("trunkline.kafka")
@@ -166,6 +189,22 @@ def fault(error: KafkaError) -> TrunklineError:
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
         return EngineFault(LOST)
     return PeerUnavailable(f"the consumer failed: {error.name()}")
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask again while the broker's trouble is of the passing kind.
+
+    Raises:
+        KafkaException: it is of another kind, or does not pass within `PATIENCE_S`.
+    """
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as failure:
+            if failure.args[0].code() not in _PASSING or time.monotonic() > deadline_s:
+                raise
+        time.sleep(_RETRY_S)
 
 
 def is_fenced(error: KafkaError) -> bool:
