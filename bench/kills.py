@@ -206,6 +206,7 @@ def run(given: argparse.Namespace) -> Report:
     duration_s = recording.call.duration_ms / 1_000 / given.speed
     quiet = _one_run(recording, given.speed, duration_s, ())
     groups: dict[str, object] = {}
+    is_good = not quiet.broken
     lines = [
         f"{'group':<10} {'kills':>5} {'back s: p50':>12} {'max':>6} {'late s: p50':>12} {'max':>6}  turns   broken"
     ]
@@ -222,7 +223,8 @@ def run(given: argparse.Namespace) -> Report:
         late = _figures([kill.late_s for kill in outcome.kills if kill.late_s is not None])
         told = "same" if is_same else "DIFFER"
         lines.append(f"{group:<10} {len(outcome.kills):>5} {back:>19} {late:>19}  {told:<6} {len(outcome.broken):>7}")
-    return Report({"turns": len(quiet.turns), "speed": given.speed, "groups": groups}, lines)
+        is_good = is_good and is_same and not outcome.broken
+    return Report({"turns": len(quiet.turns), "speed": given.speed, "groups": groups}, lines, is_good)
 
 
 def _figures(times_s: Sequence[float]) -> str:

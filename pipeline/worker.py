@@ -18,6 +18,7 @@ from typing import NoReturn
 import uvloop
 
 from pipeline import app, health, logs, processes, settings
+from pipeline.engines import failpoints
 from pipeline.errors import Fenced, InputError, TrunklineError
 from pipeline.progress import Progress
 from pipeline.supervisor import EXIT_FENCED, EXIT_INPUT
@@ -60,6 +61,7 @@ async def _run(group: str, number: int, stem: Path, *, is_careful: bool) -> None
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     loaded = settings.load()
+    failpoints.arm(loaded.failpoint)
     runner = app.worker(loaded, group, number, Progress(stem, is_careful=is_careful))
     port = loaded.health_port + number - 1 if loaded.health_port else 0
     async with health.serve(runner, port, stem.with_suffix(".port")):

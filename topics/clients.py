@@ -56,8 +56,9 @@ PATIENCE_S = 30.0
 _RETRY_S = 0.1
 
 # Without a handler, the `logging` module prints warnings raw to stderr.
-_LOG = logging.getLogger("trunkline.kafka")
-_LOG.addHandler(logging.NullHandler())
+_RDKAFKA_LOG = logging.getLogger("trunkline.kafka")
+_RDKAFKA_LOG.addHandler(logging.NullHandler())
+_log = logging.getLogger(__name__)  # ours; the one above is librdkafka's
 
 _ANY_CLIENT: Mapping[str, Setting] = {
     "client.id": "trunkline",
@@ -101,7 +102,7 @@ def producer(bootstrap: str, **overrides: Setting) -> Producer:
         bootstrap: `host:port`, several separated by commas.
         overrides: settings by librdkafka's names; they win over ours.
     """
-    return Producer(_settings(bootstrap, _PRODUCER, overrides), logger=_LOG)
+    return Producer(_settings(bootstrap, _PRODUCER, overrides), logger=_RDKAFKA_LOG)
 
 
 def transactional_producer(bootstrap: str, transactional_id: str, **overrides: Setting) -> Producer:
@@ -113,7 +114,7 @@ def transactional_producer(bootstrap: str, transactional_id: str, **overrides: S
         overrides: settings by librdkafka's names; they win over ours.
     """
     own: Mapping[str, Setting] = {"transactional.id": transactional_id}
-    return Producer(_settings(bootstrap, _PRODUCER, _TRANSACTIONAL, own, overrides), logger=_LOG)
+    return Producer(_settings(bootstrap, _PRODUCER, _TRANSACTIONAL, own, overrides), logger=_RDKAFKA_LOG)
 
 
 def consumer(
@@ -137,7 +138,7 @@ def consumer(
     if instance_id is not None:
         own["group.instance.id"] = instance_id
     spoken = _CLASSIC if protocol == "classic" else {}
-    return Consumer(_settings(bootstrap, _CONSUMER, spoken, own, overrides), logger=_LOG)
+    return Consumer(_settings(bootstrap, _CONSUMER, spoken, own, overrides), logger=_RDKAFKA_LOG)
 
 
 def tail_consumer(bootstrap: str, **overrides: Setting) -> Consumer:
@@ -146,12 +147,12 @@ def tail_consumer(bootstrap: str, **overrides: Setting) -> Consumer:
     It joins no group and commits nothing; librdkafka wants a group name all the same.
     """
     own: Mapping[str, Setting] = {"group.id": f"tail-{uuid4().hex}"}
-    return Consumer(_settings(bootstrap, _CONSUMER, own, overrides), logger=_LOG)
+    return Consumer(_settings(bootstrap, _CONSUMER, own, overrides), logger=_RDKAFKA_LOG)
 
 
 def admin(bootstrap: str, **overrides: Setting) -> AdminClient:
     """Open a client for topics, groups and offsets."""
-    return AdminClient(_settings(bootstrap, overrides), logger=_LOG)
+    return AdminClient(_settings(bootstrap, overrides), logger=_RDKAFKA_LOG)
 
 
 def _settings(bootstrap: str, *layers: Mapping[str, Setting]) -> dict[str, Any]:  # as confluent_kafka declares it
@@ -174,7 +175,7 @@ def sound(message: Message) -> bool:
         return True
     if error.fatal() or error.code() in _FINAL:
         raise fault(error)
-    _LOG.warning("the consumer reported a passing error", extra={"error": error.name()})
+    _log.warning("the consumer reported a passing error", extra={"error": error.name()})
     return False
 
 

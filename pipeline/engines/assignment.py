@@ -20,7 +20,7 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from pipeline.engines import commits
+from pipeline.engines import commits, failpoints
 from pipeline.engines.tables import read_changelogs
 from pipeline.errors import EngineFault
 from pipeline.topology import Group
@@ -187,10 +187,12 @@ class Assignment:
             for topic, at in position.offsets.items()
         ]
         clients.patiently(lambda: _sound(self._consumer.commit(offsets=raised, asynchronous=False) or []))
+        failpoints.reach("raised")
         changelog = self._prefix + catalogue.changelog(self._group.name)
         rows_of = read_changelogs(self._bootstrap, changelog, {n: name for n, (_, name) in taken.items()})
         for n, (position, _) in taken.items():
             position.rows.update(rows_of[n])
+        failpoints.reach("restored")
         return {n: position for n, (position, _) in taken.items()}
 
     def _position(self, committed: list[TopicPartition]) -> tuple[Position, str | None]:

@@ -23,6 +23,7 @@ from typing import Any
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from pipeline import metrics
+from pipeline.engines import failpoints
 from pipeline.engines.assignment import Assignment, Position
 from pipeline.engines.commits import CommitRefused, Committer, metadata
 from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Question
@@ -264,6 +265,7 @@ class KafkaWorker:
         """Let collected outputs go once the partition has passed the ends found at takeover."""
         for output in owned.task.release():
             self._write(partition, output)
+        failpoints.reach("released")
         self._metrics.takeover.observe(time.monotonic() - owned.taken_s)
 
     def _write(self, partition: int, output: Output) -> None:
@@ -365,7 +367,9 @@ class KafkaWorker:
         ]
 
         def commit() -> None:
+            failpoints.reach("copied")
             self._outbox.wait(barrier, DELIVERY_LIMIT_S)
+            failpoints.reach("delivered")
             self._committer.commit(self._config.prefix + changelog(self._group.name), rows, offsets, group)
 
         return commit
