@@ -49,7 +49,7 @@ _STAYS_S = 8.0
 _GAP_S = 3.5  # between two faults: a worker is back within it
 _OUTPUTS = ("speech.marks", "transcript.redacted")
 _LIMIT_S = 60.0
-_AFTER_S = 20.0  # of a fault: what is late later has another cause
+_AFTER_S = 20.0  # of a fault
 _START = ("-m", "pipeline", "run", "--workers")
 
 Finals = dict[tuple[str, int], str]  # text by track and first sample
@@ -89,11 +89,13 @@ class Fault:
 
     Attributes:
         at_s: when it struck, seconds since the epoch.
+        until_s: what is late after this has another cause.
         whom: the worker or group; empty for all.
         pause_s: see the module; None where nothing was due.
     """
 
     at_s: float
+    until_s: float = 0.0
     whom: str = ""
     pause_s: float | None = None
 
@@ -324,6 +326,7 @@ def under_load(place: Place, kind: Kind, random: Random, calls: int, truth: Fina
             for _ in range(kind.times):
                 faults.struck.append(Fault(time.time()))
                 faults.struck[-1].whom = kind.strike(place, random)
+                faults.struck[-1].until_s = time.time() + _AFTER_S
                 time.sleep(random.uniform(kind.gap_s, 1.3 * kind.gap_s))
         faults.runs += 1
         for replay in replays:
@@ -366,7 +369,7 @@ def _judge(place: Place, replay: Replay, faults: Faults, truth: Finals) -> None:
         faults.verdict.judge(each, truth)
     late = [(one.written_ms / 1_000, (one.written_ms - one.cause_ms) / 1_000) for each in own for one in each]
     for fault, next_s in zip(faults.struck, [*(one.at_s for one in faults.struck[1:]), math.inf], strict=True):
-        until_s = min(next_s, fault.at_s + _AFTER_S)
+        until_s = min(next_s, fault.until_s)
         pauses = [pause_s for written_s, pause_s in late if fault.at_s <= written_s < until_s]
         fault.pause_s = max(pauses, default=fault.pause_s)
 
@@ -379,8 +382,9 @@ def _line(name: str, one: Faults) -> str:
     said = one.verdict
     pauses = sorted(fault.pause_s for fault in one.struck if fault.pause_s is not None) or [math.nan]
     p99 = pauses[min(len(pauses) - 1, int(0.99 * len(pauses)))]
+    count = one.count or len(one.struck)
     return (
-        f"{name:<22} {one.runs:>4} {one.count or len(one.struck):>6} {said.turns:>6} {said.lost:>5} {said.duplicated:>10}"
+        f"{name:<22} {one.runs:>4} {count:>6} {said.turns:>6} {said.lost:>5} {said.duplicated:>10}"
         f" {said.misordered:>11} {statistics.median(pauses):>13.2f} {p99:>6.2f} {pauses[-1]:>6.2f}"
     )
 
