@@ -13,6 +13,7 @@ from connectors.base import Sink
 from pipeline.engines.kafka import KafkaWorker, WorkerConfig
 from pipeline.engines.services import Service
 from pipeline.errors import InputError
+from pipeline.progress import Progress
 from pipeline.runners import GatewayRunner, SinkRunner
 from pipeline.settings import Settings
 from pipeline.topology import group_names, group_of
@@ -42,7 +43,7 @@ class Runner(Protocol):
         """Work until `stop`."""
 
 
-def worker(settings: Settings, group: str, number: int) -> Runner:
+def worker(settings: Settings, group: str, number: int, progress: Progress) -> Runner:
     """Make what one worker process of a group runs.
 
     Raises:
@@ -51,17 +52,17 @@ def worker(settings: Settings, group: str, number: int) -> Runner:
     check_group(settings, group)
     config = _config(settings, group, number)
     if group == GATEWAY:
-        return GatewayRunner(_gateway(settings))
+        return GatewayRunner(_gateway(settings), progress)
     if group in SINKS:
-        return SinkRunner(_sink(settings, group), config)
+        return SinkRunner(_sink(settings, group), config, progress)
     if settings.engine == "faust":
-        return faust_worker(settings, group, number)
+        return faust_worker(settings, group, number, progress)
     rows = group_of(group)
-    return KafkaWorker(config, rows, services(settings, rows.services))
+    return KafkaWorker(config, rows, services(settings, rows.services), progress)
 
 
-def faust_worker(settings: Settings, group: str, number: int) -> "FaustWorker":
-    """Make the Faust engine's worker of a group of stages.
+def faust_worker(settings: Settings, group: str, number: int, progress: Progress | None = None) -> "FaustWorker":
+    """Make the Faust engine's worker of a group of stages; without a supervisor nobody asks for its progress.
 
     Raises:
         InputError: the extra is not installed, or exactly_once is asked for.
@@ -70,7 +71,7 @@ def faust_worker(settings: Settings, group: str, number: int) -> "FaustWorker":
     from pipeline.engines.faust import FaustWorker
 
     rows = group_of(group)
-    return FaustWorker(_config(settings, group, number), rows, services(settings, rows.services))
+    return FaustWorker(_config(settings, group, number), rows, services(settings, rows.services), progress)
 
 
 def check_engine(settings: Settings) -> None:

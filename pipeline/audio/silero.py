@@ -5,6 +5,7 @@ official silero-vad 6.2.3 wheel. Owns no rule about segments.
 """
 
 import hashlib
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -52,6 +53,17 @@ class Memory:
         context = np.frombuffer(data, np.int16, CONTEXT_SAMPLES).reshape(1, CONTEXT_SAMPLES)
         state = np.frombuffer(data, np.float32, offset=context.nbytes).reshape(_STATE_SHAPE)
         return Memory(context, state)
+
+    @staticmethod
+    def together(memories: Sequence[bytes]) -> "Memory":
+        """Decode the memories of several tracks into one."""
+        each = [Memory.from_bytes(data) for data in memories]
+        context = np.concatenate([one.context for one in each])
+        return Memory(context, np.concatenate([one.state for one in each], axis=1))
+
+    def of_track(self, track: int) -> "Memory":
+        """Return the memory of one of several tracks."""
+        return Memory(self.context[track : track + 1], self.state[:, track : track + 1])
 
     @staticmethod
     def blank(tracks: int) -> "Memory":

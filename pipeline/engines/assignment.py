@@ -12,13 +12,13 @@ compare-and-swap between owners.
 import asyncio
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from pipeline.engines import commits
+from pipeline.engines import commits, failpoints
 from pipeline.engines.tables import read_changelogs
 from pipeline.engines.watchdog import Watchdog
 from pipeline.errors import EngineFault
@@ -29,30 +29,7 @@ POLL_S = 0.1
 BATCH = 500
 METADATA_S = 0.2  # asking for the group metadata costs a round trip to the client's own thread
 REQUEST_S = 10.0
-RETRY_S = 0.1
-# A dead owner's open transaction keeps its offsets unstable until the broker aborts it: `transaction.timeout.ms` (10 s)
-# and the broker's look for such transactions (every 10 s by default).
-STABLE_S = 30.0
 ABANDON_S = 5.0
-
-# What a takeover meets while a broker starts, a topic is young or an owner's transaction is being resolved.
-_PASSING = {
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._TIMED_OUT,
-    KafkaError._TRANSPORT,
-    KafkaError._WAIT_COORD,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError.REQUEST_TIMED_OUT,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError.UNSTABLE_OFFSET_COMMIT,
-}
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -195,7 +172,7 @@ class Assignment:
         if not partitions:
             return {}
         wanted = [TopicPartition(self._prefix + topic, n) for n in partitions for topic in self._group.inputs]
-        found = _patiently(lambda: _sound(self._consumer.committed(wanted, timeout=STABLE_S)))
+        found = clients.patiently(lambda: _sound(self._consumer.committed(wanted, timeout=clients.PATIENCE_S)))
         inputs = len(self._group.inputs)
         rows = [found[at : at + inputs] for at in range(0, len(found), inputs)]
         taken = {n: self._position(committed) for n, committed in zip(partitions, rows, strict=True)}
@@ -204,11 +181,13 @@ class Assignment:
             for n, (position, name) in taken.items()
             for topic, at in position.offsets.items()
         ]
-        _patiently(lambda: _sound(self._consumer.commit(offsets=raised, asynchronous=False) or []))
+        clients.patiently(lambda: _sound(self._consumer.commit(offsets=raised, asynchronous=False) or []))
+        failpoints.reach("raised")
         changelog = self._prefix + catalogue.changelog(self._group.name)
         rows_of = read_changelogs(self._bootstrap, changelog, {n: name for n, (_, name) in taken.items()})
         for n, (position, _) in taken.items():
             position.rows.update(rows_of[n])
+        failpoints.reach("restored")
         return {n: position for n, (position, _) in taken.items()}
 
     def _position(self, committed: list[TopicPartition]) -> tuple[Position, str | None]:
@@ -224,7 +203,7 @@ class Assignment:
         return Position(epoch + 1, offsets, ends, {}), name
 
     def _limits(self, one: TopicPartition) -> tuple[int, int]:
-        return _patiently(lambda: self._consumer.get_watermark_offsets(one, timeout=REQUEST_S))
+        return clients.patiently(lambda: self._consumer.get_watermark_offsets(one, timeout=REQUEST_S))
 
     def _revoke(self, consumer: Consumer, leads: list[TopicPartition]) -> None:
         self._give_up(consumer, leads, is_lost=self._is_abandoned)
@@ -243,22 +222,6 @@ class Assignment:
 
     def _on_loop(self, call: Coroutine[None, None, None]) -> None:
         asyncio.run_coroutine_threadsafe(call, self._loop).result()
-
-
-def _patiently(ask: Callable[[], T]) -> T:
-    """Ask again while the broker's trouble is of the passing kind.
-
-    Raises:
-        KafkaException: it is of another kind, or does not pass.
-    """
-    deadline_s = time.monotonic() + STABLE_S
-    while True:
-        try:
-            return ask()
-        except KafkaException as failure:
-            if failure.args[0].code() not in _PASSING or time.monotonic() > deadline_s:
-                raise
-        time.sleep(RETRY_S)
 
 
 def _sound(partitions: list[TopicPartition]) -> list[TopicPartition]:

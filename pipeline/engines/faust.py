@@ -20,12 +20,13 @@ from aiokafka.errors import IllegalStateError
 from confluent_kafka import Message
 
 from pipeline import metrics
-from pipeline.engines.faust_stage import App, FaustStage, Start
+from pipeline.engines.faust_stage import App, FaustStage, Owner, Start
 from pipeline.engines.kafka import WorkerConfig
 from pipeline.engines.services import Service
 from pipeline.engines.tables import Tables
 from pipeline.engines.watchdog import Watchdog
 from pipeline.errors import EngineFault, InputError, PeerUnavailable, RecordRefused, TrunklineError
+from pipeline.progress import Progress
 from pipeline.topology import Group
 from topics import clients, codec
 
@@ -47,15 +48,25 @@ NOT_EXACTLY_ONCE = (
 class FaustWorker:
     """See the module."""
 
-    def __init__(self, config: WorkerConfig, group: Group, services: Mapping[str, Service]) -> None:
+    def __init__(
+        self, config: WorkerConfig, group: Group, services: Mapping[str, Service], progress: Progress | None = None
+    ) -> None:
         """Declare the app; nothing is consumed before `run` or `faust worker`.
+
+        Args:
+            config: who this worker is.
+            group: its stages.
+            services: what they ask, by name.
+            progress: what its supervisor will know of this life; None where there is no supervisor.
 
         Raises:
             InputError: Faust's own setting asks for exactly_once.
         """
         self.app = _app(config, group)
         self._prefix = config.prefix
-        self._stages = [FaustStage(self.app, config.prefix, stage, services, self._fail) for stage in group.stages]
+        self._progress = progress
+        owner = Owner(services, self._fail, progress)
+        self._stages = [FaustStage(self.app, config.prefix, stage, owner) for stage in group.stages]
         tables = [config.prefix + table for table in group.tables]
         self._tables = Tables(config.bootstrap, tables, self._hand_over)
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -153,6 +164,8 @@ class FaustWorker:
             except Exception as fault:
                 self._fail(fault)
                 raise
+        if self._progress is not None and self.is_ready:
+            self._progress.note()
         self._metrics.questions.set(sum(stage.questions for stage in self._stages))
 
     async def _beat(self) -> None:

@@ -30,6 +30,7 @@ from pipeline.engines.task import NAME_ROW, Task
 from pipeline.errors import EngineFault, RecordRefused
 from pipeline.machine import Machine
 from pipeline.metrics import GroupMetrics
+from pipeline.progress import Progress
 from pipeline.topology import Stage, group_of
 from topics import catalogue, codec, deadletters
 from topics.records import AudioFrame, Record
@@ -63,6 +64,30 @@ class Event(Protocol):
 
     def ack(self) -> bool:
         """Let its offset be committed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """The worker, as its agents know it.
+
+    Attributes:
+        services: what stages ask, by name.
+        fail: ends the worker with a fault that nobody waits for.
+        progress: which record ended an earlier life; None where there is no supervisor.
+    """
+
+    services: Mapping[str, Service]
+    fail: Callable[[Exception], None]
+    progress: Progress | None
+
+    @property
+    def is_careful(self) -> bool:
+        """Whether one record after the other is taken, to find the one that ends the process."""
+        return self.progress is not None and self.progress.is_careful
+
+    def has_killed(self, topic: str, n: int, offset: int) -> bool:
+        """Whether a careful worker knows that a record ends the process."""
+        return self.progress is not None and self.progress.is_careful and self.progress.has_killed((topic, n, offset))
 
 
 @dataclass(frozen=True, slots=True)
@@ -101,16 +126,13 @@ class _Owned:
 class FaustStage:
     """See the module."""
 
-    def __init__(
-        self, app: App, prefix: str, stage: Stage, services: Mapping[str, Service], fail: Callable[[Exception], None]
-    ) -> None:
-        """Declare the agent and its table; `fail` ends the worker with a fault that nobody waits for."""
+    def __init__(self, app: App, prefix: str, stage: Stage, owner: Owner) -> None:
+        """Declare the agent and its table."""
         self.stage = stage
         self.machine: Machine[Any] = stage.machine()
         self._group = group_of(stage.group, (stage,))
         self._prefix = prefix
-        self._services = services
-        self._fail = fail
+        self._owner = owner
         self._is_replaying = type(self.machine).replay_from_ms is not Machine.replay_from_ms
         self._owned: dict[int, _Owned] = {}
         self._answers: dict[_Place, asyncio.Task[None]] = {}
@@ -223,9 +245,11 @@ class FaustStage:
         """Feed one record after the other; a fault ends the worker, and no event is left out."""
         try:
             async for event in events:
+                while self._owner.is_careful and self._answers:  # an answer that kills must be this record's
+                    await asyncio.wait(set(self._answers.values()))
                 self._take(event)
         except Exception as fault:
-            self._fail(fault)
+            self._owner.fail(fault)
             raise
 
     def _take(self, event: Event) -> None:
@@ -263,7 +287,10 @@ class FaustStage:
             owned.task.skip(topic, offset)
             return Effects()
         cause_ms = int(message.timestamp * 1_000)
-        effects = owned.task.feed(Input(topic, offset, key, record, cause_ms))
+        given = Input(topic, offset, key, record, cause_ms)
+        if self._owner.has_killed(topic, message.partition, offset):
+            return owned.task.refuse(given, RecordRefused("the record has ended its worker twice"))
+        effects = owned.task.feed(given)
         if not effects.is_follower:
             owned.applied.setdefault(key, {})[topic] = max(offset, last)
         return effects
@@ -314,14 +341,14 @@ class FaustStage:
 
     async def _answer(self, n: int, owned: _Owned, question: Question) -> None:
         """Ask the service and feed its answer, unless the partition has changed hands since."""
-        answer = await ask(self._services, question)
+        answer = await ask(self._owner.services, question)
         if self._owned.get(n) is not owned:
             return
         self._answers.pop((n, question.key, question.ask.ask_id), None)
         try:
             self._carry_out(n, owned, owned.task.reply(question.stage, question.key, question.ask, answer))
         except Exception as fault:  # noqa: BLE001 - nobody waits for this task; the fault ends the worker
-            self._fail(fault)
+            self._owner.fail(fault)
 
 
 def owner_of(stage: Stage) -> str:

@@ -1,6 +1,7 @@
 """Topics, workers and readers on a real broker, for the tests of the Kafka engine."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -15,11 +16,13 @@ from pipeline.engines.memory import MemoryLog
 from pipeline.engines.services import Service
 from pipeline.errors import EngineFault
 from pipeline.machine import Ask, Machine
+from pipeline.progress import Progress
 from pipeline.topology import Stage, group_of
 from topics import clients, codec, deadletters
 from topics.keys import partition_of
 from topics.records import ContactEvent, Moments, Record, SegmentWords, Turn, Watermark
 
+DEADLY_EXIT = 9
 LIMIT_S = 60.0  # of any wait; the machine is shared
 
 
@@ -33,7 +36,8 @@ class Seen:
 class Counter(Machine[Seen]):
     """Emits for every record how many of each topic its contact has had; refuses the ASR named `poison`.
 
-    A partial is a question, whose answer is a turn. `fault` breaks a promise of the engine, `stuck` the loop.
+    A partial is a question, whose answer is a turn. `fault` breaks a promise of the engine, `stuck` the loop,
+    `deadly` the process.
     """
 
     state = Seen
@@ -46,6 +50,8 @@ class Counter(Machine[Seen]):
                 raise EngineFault("broken on purpose")
             case SegmentWords(asr="stuck"):
                 time.sleep(60)
+            case SegmentWords(asr="deadly"):
+                os._exit(DEADLY_EXIT)
             case SegmentWords(is_final=False):
                 state.open.append(str(record.first_sample))
                 return ()
@@ -157,11 +163,15 @@ class Place:
 
     @asynccontextmanager
     async def working(
-        self, stages: tuple[Stage, ...], member: str = "one", services: Mapping[str, Service] | None = None
+        self,
+        stages: tuple[Stage, ...],
+        member: str = "one",
+        services: Mapping[str, Service] | None = None,
+        progress: Progress | None = None,
     ) -> Any:  # an async iterator of KafkaWorker, which the decorator turns into a context manager
         """Run a worker in this process; leave it with a drain."""
         config = WorkerConfig(self.bootstrap, self.prefix, self.prefix + member)
-        worker = KafkaWorker(config, group_of(stages[0].group, stages), services or {"oracle": echo})
+        worker = KafkaWorker(config, group_of(stages[0].group, stages), services or {"oracle": echo}, progress)
         stop = asyncio.Event()
         running = asyncio.create_task(worker.run(stop))
         try:

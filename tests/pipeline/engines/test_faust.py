@@ -208,7 +208,7 @@ def test_exactly_once_is_refused_with_the_reason(monkeypatch: pytest.MonkeyPatch
         app.check_group(ours, "language")
     monkeypatch.setenv("PROCESSING_GUARANTEE", "exactly_once")  # Faust's own variable
     with pytest.raises(InputError, match="exactly_once is refused"):
-        app.worker(settings.load(engine="faust", kafka_bootstrap="127.0.0.1:1"), "language", 1)
+        app.faust_worker(settings.load(engine="faust", kafka_bootstrap="127.0.0.1:1"), "language", 1)
 
 
 def test_without_the_extra_it_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
