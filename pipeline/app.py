@@ -5,12 +5,13 @@ import socket
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from pydantic import SecretStr
 
 from connectors.base import Sink
 from pipeline.engines.kafka import KafkaWorker, WorkerConfig
+from pipeline.engines.services import Service
 from pipeline.errors import InputError
 from pipeline.progress import Progress
 from pipeline.runners import GatewayRunner, SinkRunner
@@ -18,7 +19,8 @@ from pipeline.settings import Settings
 from pipeline.topology import group_names, group_of
 from topics.records import Track, Word
 
-Service = Callable[[Any], Awaitable[object]]  # each service has a request type of its own
+if TYPE_CHECKING:  # it imports faust, which is an extra
+    from pipeline.engines.faust import FaustWorker
 
 _ADDRESSES = {"postgres": "postgres_dsn", "redis": "redis_url"}
 SINKS = tuple(_ADDRESSES)
@@ -48,28 +50,68 @@ def worker(settings: Settings, group: str, number: int, progress: Progress) -> R
         InputError: no such group, or a setting it needs is missing.
     """
     check_group(settings, group)
-    member = f"{settings.topic_prefix}{socket.gethostname()}-{group}-{number}"
-    config = WorkerConfig(settings.kafka_bootstrap, settings.topic_prefix, member, settings.group_protocol)
+    config = _config(settings, group, number)
     if group == GATEWAY:
         return GatewayRunner(_gateway(settings), progress)
     if group in SINKS:
         return SinkRunner(_sink(settings, group), config, progress)
+    if settings.engine == "faust":
+        return faust_worker(settings, group, number, progress)
     rows = group_of(group)
     return KafkaWorker(config, rows, services(settings, rows.services), progress)
+
+
+def faust_worker(settings: Settings, group: str, number: int, progress: Progress | None = None) -> "FaustWorker":
+    """Make the Faust engine's worker of a group of stages; without a supervisor nobody asks for its progress.
+
+    Raises:
+        InputError: the extra is not installed, or exactly_once is asked for.
+    """
+    check_engine(settings)
+    from pipeline.engines.faust import FaustWorker
+
+    rows = group_of(group)
+    return FaustWorker(_config(settings, group, number), rows, services(settings, rows.services), progress)
+
+
+def check_engine(settings: Settings) -> None:
+    """Refuse an engine that cannot run as it is asked to, before work starts.
+
+    Raises:
+        InputError: the extra is not installed, or exactly_once is asked for.
+    """
+    if settings.engine != "faust":
+        return
+    try:
+        from pipeline.engines import faust
+    except ModuleNotFoundError as missing:
+        raise InputError(
+            f"engine faust needs the extra faust: pip install 'trunkline[faust]' ({missing.name})"
+        ) from None
+    if settings.faust_guarantee != "at_least_once":
+        raise InputError(faust.NOT_EXACTLY_ONCE)
+
+
+def _config(settings: Settings, group: str, number: int) -> WorkerConfig:
+    member = f"{settings.topic_prefix}{socket.gethostname()}-{group}-{number}"
+    return WorkerConfig(settings.kafka_bootstrap, settings.topic_prefix, member, settings.group_protocol)
 
 
 def check_group(settings: Settings, group: str) -> None:
     """Refuse a group that does not exist or lacks what it needs, before any process of it starts.
 
     Raises:
-        InputError: the name is none of `GROUPS`, a store's address is not set, or the recogniser is unknown.
+        InputError: the name is none of `GROUPS`, a store's address is not set, the recogniser is unknown, or the
+            engine cannot run.
     """
     if group not in GROUPS:
         raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
     if group in _ADDRESSES:
         _required(settings, _ADDRESSES[group])
-    if group in group_names() and "asr" in group_of(group).services:
-        check_recogniser(settings.asr)
+    if group in group_names():
+        check_engine(settings)
+        if "asr" in group_of(group).services:
+            check_recogniser(settings.asr)
 
 
 def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = True) -> Mapping[str, Service]:

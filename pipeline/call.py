@@ -1,7 +1,8 @@
 """`trunkline call`: one recorded call through the whole pipeline, and its files.
 
-Owns the order of things (check, start, play, wait, collect, write, stop) for the memory and the Kafka engine. On Kafka
-the call has topics and groups of its own, under a prefix, and the stages run in supervised worker processes.
+Owns the order of things (check, start, play, wait, collect, write, stop) for every engine. On Kafka, whichever engine
+runs there, the call has topics and groups of its own, under a prefix, and the stages run in supervised worker
+processes.
 """
 
 import asyncio
@@ -84,14 +85,14 @@ class Outcome:
     cpu_s: float
 
 
-async def run(request: Request, settings: Settings, engine: str, out: Path) -> Outcome:
-    """Run the call and write its files.
+async def run(request: Request, settings: Settings, out: Path, *, is_in_memory: bool) -> Outcome:
+    """Run the call, on the memory engine or on the one that the settings name, and write its files.
 
     Raises:
         PeerUnavailable: the broker or a worker failed for good.
     """
     before_cpu_s, before_s = _cpu_s(), time.monotonic()
-    ran = in_memory(request, settings) if engine == "memory" else _on_kafka(request, settings)
+    ran = in_memory(request, settings) if is_in_memory else _on_kafka(request, settings)
     entries, started_ms = await ran
     outcome = Outcome(entries, started_ms, time.monotonic() - before_s, _cpu_s() - before_cpu_s)
     figures = results.latency(entries, started_ms, outcome.wall_s, outcome.cpu_s, request.call.duration_ms / 1_000)

@@ -81,7 +81,7 @@ def call(
     customer: Customer,
     agent: Agent,
     out: Annotated[Path, typer.Option(help="Folder for the call's files.")],
-    engine: Annotated[str, typer.Option(help="kafka or memory.")] = "kafka",
+    engine: Annotated[str | None, typer.Option(help="kafka (the default), faust or memory.")] = None,
     asr: Annotated[str | None, typer.Option(help="moonshine, or scripted:REF.json.")] = None,
     speed: Speed = 1.0,
     policies: Annotated[Path | None, typer.Option(help="Policy file (YAML).")] = None,
@@ -102,9 +102,12 @@ def call(
     from pipeline import call as calls
     from pipeline import results, settings
 
-    if engine not in ("kafka", "memory"):
-        raise InputError(f"no engine {engine}; this version has kafka and memory")
-    loaded = settings.load(asr=asr)
+    if engine not in (None, *settings.ENGINES, "memory"):
+        raise InputError(f"no engine {engine}; this version has {', '.join(settings.ENGINES)} and memory")
+    is_in_memory = engine == "memory"
+    loaded = settings.load(asr=asr, engine=None if is_in_memory else engine)
+    if not is_in_memory:
+        wiring.check_engine(loaded)
     wiring.check_recogniser(loaded.asr)
     recorded = files.read_call(customer, agent)
     if len(recorded.customer) != len(recorded.agent):
@@ -112,7 +115,7 @@ def call(
     versions = policy_files.load(policies or demo_file("policies.yaml"))
     results.check_folder(out)
     request = calls.Request(recorded, contact_id or recorded.contact_id, tenant, versions, speed, keep)
-    outcome = _run(calls.run(request, loaded, engine, out))
+    outcome = _run(calls.run(request, loaded, out, is_in_memory=is_in_memory))
     lost = results.lost_words(outcome.entries, wiring.script(loaded.asr))
     if lost:
         _say(f"{lost} words of the reference are near no speech and were lost", 0)
@@ -205,6 +208,7 @@ def explain(
 def run(
     group: Annotated[str, typer.Option(help="speech, language, archive, postgres, redis or gateway.")],
     workers: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
+    engine: Annotated[str | None, typer.Option(help="kafka (the default) or faust.")] = None,
 ) -> None:
     """Run supervised workers of one group until SIGTERM or Ctrl-C.
 
@@ -214,7 +218,9 @@ def run(
     from pipeline import settings
     from pipeline.running import run_group
 
-    loaded = settings.load()
+    if engine not in (None, *settings.ENGINES):
+        raise InputError(f"no engine {engine} runs groups; this version has {', '.join(settings.ENGINES)}")
+    loaded = settings.load(engine=engine)
     wiring.check_group(loaded, group)
     _run(run_group(loaded, group, workers))
 

@@ -1,9 +1,10 @@
 """The broker and topics of a running environment, as the settings describe it."""
 
 from pipeline import broker
+from pipeline.engines.faust_stage import owner_of
 from pipeline.errors import InputError
 from pipeline.settings import Settings
-from pipeline.topology import group_names
+from pipeline.topology import STAGES, group_names
 from topics import admin
 
 
@@ -23,7 +24,8 @@ def located(settings: Settings) -> Settings:
 
 def plan(settings: Settings) -> admin.Plan:
     """Compare the declared topics with the broker's."""
-    desired = admin.declare(settings.topic_prefix, settings.partitions, -1, changelogs=group_names())
+    owners = tuple(map(owner_of, STAGES)) if settings.engine == "faust" else group_names()
+    desired = admin.declare(settings.topic_prefix, settings.partitions, -1, changelogs=owners)
     return admin.plan(desired, admin.read(settings.kafka_bootstrap, settings.topic_prefix))
 
 

@@ -23,9 +23,9 @@ def configure(process: str, level: str = "WARNING") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level, force=True)
-    logging.getLogger("trunkline.kafka").setLevel(
-        logging.CRITICAL + 1
-    )  # librdkafka retries what it can, and errors reach us as such
+    # librdkafka and Faust retry what they can; errors reach us as such. Faust's lines would quote exceptions.
+    for name in ("trunkline.kafka", "aiokafka", "faust", "mode"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
 
 
 def _name_process(process: str) -> structlog.typing.Processor:

@@ -20,6 +20,7 @@ from pydantic_settings import (
 from pipeline.errors import InputError
 
 PREFIX = "TRUNKLINE_"
+ENGINES = ("kafka", "faust")  # that run on a broker
 FILE = Path("trunkline.toml")
 BOOTSTRAP_VARIABLE = "KAFKA_BOOTSTRAP"
 
@@ -36,6 +37,12 @@ class Settings(BaseSettings):
         "classic", description="classic: cooperative-sticky with static members; consumer: KIP-848"
     )
     home: Path = Field(Path(), description="folder that holds .kafka, the embedded broker")
+    engine: Literal["kafka", "faust"] = Field(
+        "kafka", description="what runs the stages; one environment has one engine"
+    )
+    faust_guarantee: Literal["at_least_once", "exactly_once"] = Field(
+        "at_least_once", description="exactly_once is refused: Faust 0.15.3 doubles and loses records with it"
+    )
     asr: str = Field("moonshine", description="moonshine, or scripted:REF.json")
     objects_dir: Path = Field(Path(".trunkline/objects"), description="where redacted audio is stored")
     postgres_dsn: SecretStr = Field(SecretStr(""), description="PostgreSQL; empty means none")

@@ -10,8 +10,6 @@ compare-and-swap between owners.
 """
 
 import asyncio
-import logging
-import os
 import threading
 import time
 from collections.abc import Coroutine
@@ -22,6 +20,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from pipeline.engines import commits, failpoints
 from pipeline.engines.tables import read_changelogs
+from pipeline.engines.watchdog import Watchdog
 from pipeline.errors import EngineFault
 from pipeline.topology import Group
 from topics import catalogue, clients
@@ -30,11 +29,7 @@ POLL_S = 0.1
 BATCH = 500
 METADATA_S = 0.2  # asking for the group metadata costs a round trip to the client's own thread
 REQUEST_S = 10.0
-STUCK_LOOP_S = 5.0  # heartbeats alone must not keep partitions
-STUCK_EXIT = 70  # EX_SOFTWARE
 ABANDON_S = 5.0
-
-_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,7 +74,7 @@ class Assignment:
         self._is_abandoned = False
         self._begun: set[int] = set()  # partitions assigned while a batch was being read
         self._asked_s = 0.0
-        self._beat_s = 0.0
+        self._watchdog = Watchdog()
         # What a transaction needs to prove that this member still owns its partitions.
         self.group_metadata: Any = None  # confluent-kafka's opaque ConsumerGroupMetadata
         self.is_joined = False
@@ -87,13 +82,12 @@ class Assignment:
 
     def start(self) -> None:
         """Begin to consume."""
-        self.beat()
+        self._watchdog.start()
         threading.Thread(target=self._work, name="consumer", daemon=True).start()
-        threading.Thread(target=self._watch, name="watchdog", daemon=True).start()
 
     def beat(self) -> None:
         """Tell the watchdog that the loop goes round."""
-        self._beat_s = time.monotonic()
+        self._watchdog.beat()
 
     async def stop(self) -> None:
         """Give every partition up with a last checkpoint and leave the group.
@@ -135,6 +129,7 @@ class Assignment:
         self._loop.call_soon_threadsafe(self._finish, outcome)
 
     def _finish(self, outcome: Exception | None) -> None:
+        self._watchdog.stop()
         if outcome is None:
             self.ended.set_result(None)
         else:
@@ -227,14 +222,6 @@ class Assignment:
 
     def _on_loop(self, call: Coroutine[None, None, None]) -> None:
         asyncio.run_coroutine_threadsafe(call, self._loop).result()
-
-    def _watch(self) -> None:
-        """End the process when the loop has not gone round for too long."""
-        while not self.ended.done():
-            time.sleep(0.5)
-            if time.monotonic() - self._beat_s > STUCK_LOOP_S:
-                _log.critical("the event loop is stuck; leaving the partitions to another worker")
-                os._exit(STUCK_EXIT)
 
 
 def _sound(partitions: list[TopicPartition]) -> list[TopicPartition]:

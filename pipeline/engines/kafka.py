@@ -14,7 +14,7 @@ the supervisor starts it again under the same static member id, and the takeover
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Callable, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -28,21 +28,18 @@ from pipeline.engines.assignment import Assignment, Position
 from pipeline.engines.commits import CommitRefused, Committer, metadata
 from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Question
 from pipeline.engines.outbox import Outbox
+from pipeline.engines.services import Service, ask
 from pipeline.engines.tables import Tables
 from pipeline.engines.task import Task
 from pipeline.errors import EngineFault, RecordRefused
-from pipeline.machine import Failed
 from pipeline.progress import Progress
 from pipeline.topology import Group
 from topics import clients, codec, deadletters
 from topics.catalogue import changelog
 from topics.clients import GroupProtocol
 
-Service = Callable[[Any], Awaitable[object]]  # each service has a request type of its own
-
 CHECKPOINT_S = 1.0
 BEAT_S = 0.25
-ANSWER_LIMIT_S = 60.0  # an answer later than this is a failure; three calls' longest decode stays below it
 SLICE_S = 0.02  # of the loop's time for records before answers, checkpoints and the health page get theirs
 DELIVERY_LIMIT_S = 60.0
 # So many contacts in a row whose record is refused are no longer bad records but a wrong schema or stage.
@@ -296,7 +293,7 @@ class KafkaWorker:
 
     async def _answer(self, partition: int, owned: _Owned, question: Question) -> None:
         """Ask the service and feed its answer, unless the partition has changed hands since."""
-        answer = await self._ask(question)
+        answer = await ask(self._services, question)
         if self._owned.get(partition) is not owned:
             return
         self._answers.pop((partition, question.stage, question.key, question.ask.ask_id), None)
@@ -304,16 +301,6 @@ class KafkaWorker:
         self._carry_out(partition, owned, effects)
         self._metrics.questions.set(len(self._answers))
         await self._outbox.room()
-
-    async def _ask(self, question: Question) -> object:
-        try:
-            async with asyncio.timeout(ANSWER_LIMIT_S):
-                return await self._services[question.ask.service](question.request)
-        except TimeoutError:
-            return Failed("no answer in time")
-        except Exception as error:  # noqa: BLE001 - a failure is a reply too; the machine decides what follows
-            _log.error("a service failed", extra={"service": question.ask.service, "error": type(error).__name__})
-            return Failed("the service raised")
 
     def _note_failure(self, answer: asyncio.Task[None]) -> None:
         """End the worker with what an answer's task raised: nobody awaits it."""

@@ -140,7 +140,6 @@ def test_a_missing_policy_file_is_named(shell: Place) -> None:
     ("options", "says"),
     [
         (("--engine", "spark"), "spark"),
-        (("--engine", "faust"), "faust"),
         (("--asr", "parrot"), "parrot"),
         (("--asr", "scripted:gone.json"), "gone.json"),
         (("--speed", "-1"), "--speed"),

@@ -11,8 +11,9 @@ from typing import Any
 from confluent_kafka import Message, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # re-exported without saying so
 
-from pipeline.engines.kafka import KafkaWorker, Service, WorkerConfig
+from pipeline.engines.kafka import KafkaWorker, WorkerConfig
 from pipeline.engines.memory import MemoryLog
+from pipeline.engines.services import Service
 from pipeline.errors import EngineFault
 from pipeline.machine import Ask, Machine
 from pipeline.progress import Progress
