@@ -8,7 +8,7 @@ from pathlib import Path
 
 from bench import report
 
-NAMES = ("kills", "latency")  # modules of this package: a line that says what, `add_options` and `run`
+NAMES = ("hop", "kills", "latency")  # modules of this package: a line that says what, `add_options` and `run`
 
 
 def main(arguments: list[str]) -> int:
