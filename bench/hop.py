@@ -17,10 +17,9 @@ import subprocess
 import sys
 import tempfile
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from functools import partial
 from itertools import islice
 from pathlib import Path
 
@@ -230,7 +229,7 @@ def language(bootstrap: str, folder: Path, seed: int, seconds: float) -> Row:
     last: dict[tuple[bytes | None, int], int] = {}
 
     def take(message: Message) -> None:
-        cause_ms = int(dict(message.headers() or ())[CAUSE_HEADER])
+        cause_ms = int(dict(message.headers() or ())[CAUSE_HEADER] or 0)
         place_of = (message.key(), cause_ms)
         last[place_of] = max(last.get(place_of, 0), message.timestamp()[1])
 
@@ -329,6 +328,8 @@ def _judged(name: str, value: float | None) -> str:
 
 def _line(name: str, row: Row) -> str:
     given = row.figures()
-    cells = [given[key] for key in ("offered_per_s", "reached_per_s", "cpu_us_per_record", "p50_ms", "p99_ms", "max_ms")]
+    cells = [
+        given[key] for key in ("offered_per_s", "reached_per_s", "cpu_us_per_record", "p50_ms", "p99_ms", "max_ms")
+    ]
     widths = (9, 9, 8, 8, 9, 9)
     return f"{name:<24} " + " ".join(f"{cell:>{width}}" for cell, width in zip(cells, widths, strict=True))

@@ -13,7 +13,7 @@ from topics.codec import schema_id
 HEADER_BYTES = 5
 
 
-class Avro(codecs.Codec):  # type: ignore[misc]  # faust has no types
+class Avro(codecs.Codec):
     """Avro behind the Confluent wire format, between bytes and dicts."""
 
     def __init__(self, name: str) -> None:
@@ -34,7 +34,7 @@ class Avro(codecs.Codec):  # type: ignore[misc]  # faust has no types
         return out.getvalue()
 
 
-class Word(faust.Record, include_metadata=False):  # type: ignore[misc]  # faust has no types
+class Word(faust.Record, include_metadata=False):
     """As in `topics.records`."""
 
     text: str
@@ -43,7 +43,7 @@ class Word(faust.Record, include_metadata=False):  # type: ignore[misc]  # faust
     is_estimated: bool
 
 
-class Heard(faust.Record, include_metadata=False, serializer="segment_words"):  # type: ignore[misc]  # as above
+class Heard(faust.Record, include_metadata=False, serializer="segment_words"):
     """`SegmentWords` of `topics.records`."""
 
     tenant: str
@@ -59,7 +59,7 @@ class Heard(faust.Record, include_metadata=False, serializer="segment_words"):  
     rev: int
 
 
-class Turn(faust.Record, include_metadata=False, serializer="turn"):  # type: ignore[misc]  # as above
+class Turn(faust.Record, include_metadata=False, serializer="turn"):
     """As in `topics.records`."""
 
     tenant: str

@@ -1,7 +1,7 @@
 """The text hop in Quix Streams, for an environment that has no other package of the pipeline's.
 
-`python hop_quix.py BOOTSTRAP PREFIX FOLDER HEADER SCHEMAS`: where the state lies, the output's header in hex, and the folder of
-the schemas.
+`python hop_quix.py BOOTSTRAP PREFIX FOLDER HEADER SCHEMAS`: where the state lies, the output's header in hex, and the
+folder of the schemas.
 """
 
 import json

@@ -6,7 +6,6 @@ Every engine reads `transcript.words` and writes `transcript.raw`; `language` ru
 import asyncio
 import sys
 from collections.abc import Callable
-from io import BytesIO
 from typing import Any
 
 import uvloop
@@ -42,7 +41,7 @@ def _run_worker(bootstrap: str, prefix: str, group: Group) -> None:
 
 def confluent_loop(bootstrap: str, prefix: str) -> None:
     """Do the same decode, work, encode and produce in a plain loop: totals in a dict, offsets by auto-commit."""
-    settings: dict[str, clients.Setting] = {"auto.offset.reset": "earliest", "enable.auto.commit": True}
+    settings: Any = {"auto.offset.reset": "earliest", "enable.auto.commit": True}  # overrides of each type
     consumer = clients.consumer(bootstrap, prefix + "loop", **settings)
     producer = clients.producer(bootstrap)
     consumer.subscribe([prefix + "transcript.words"])

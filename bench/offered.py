@@ -111,7 +111,7 @@ class Latencies:
         """Return a percentile in milliseconds; None where nothing was counted."""
         if not self.count:
             return None
-        return round(self._histogram.get_value_at_percentile(percentile) / 1_000, 3)
+        return float(round(self._histogram.get_value_at_percentile(percentile) / 1_000, 3))
 
     def row(self) -> Mapping[str, object]:
         """The usual percentiles, and the whole histogram in the form that HdrHistogram's tools read."""

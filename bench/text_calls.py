@@ -56,9 +56,7 @@ def _line(random: Random, turn: int) -> list[str]:
     return [random.choice(SPOKEN) for _ in range(WORDS)]
 
 
-def _heard(
-    contact: str, turn: int, at_ms: int, line: list[str], rev: int, *, is_final: bool = False
-) -> SegmentWords:
+def _heard(contact: str, turn: int, at_ms: int, line: list[str], rev: int, *, is_final: bool = False) -> SegmentWords:
     track: Track = TRACKS[turn % 2]
     words = tuple(Word(text, at_ms + WORD_MS * n, at_ms + WORD_MS * n + 250) for n, text in enumerate(line))
     end_sample = (at_ms + WORD_MS * len(line)) * SAMPLES_PER_MS
