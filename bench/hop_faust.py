@@ -83,7 +83,7 @@ def declare(app: Any, prefix: str) -> None:  # noqa: ANN401 - faust has no types
         codecs.register(name, Avro(name))
     source = app.topic(prefix + "transcript.words", key_type=str, key_serializer="raw", value_type=Heard)
     output = app.topic(prefix + "transcript.raw", key_type=str, key_serializer="raw", value_type=Turn)
-    totals = app.Table("totals", default=int, key_type=str, key_serializer="raw")
+    totals = app.Table("totals", default=int, key_type=str)
 
     @app.agent(source)  # type: ignore[untyped-decorator]  # as above
     async def count(stream: Any) -> None:  # noqa: ANN401 - as above

@@ -1,7 +1,8 @@
 """The worker's consumer: which partitions it holds, where they begin, and the batches it reads.
 
-Everything here runs on the consumer's thread; the loop's side is called through `run_coroutine_threadsafe` and waited
-for, so at most one batch is under way and memory stays bounded by the fetch queue.
+Everything here runs on the consumer's thread; the loop's side is called and waited for, so at most one batch is under
+way and memory stays bounded by the fetch queue. A batch is handed over as a plain call: at some thousand records a
+second it holds one or two, and a coroutine with its futures would cost more than they do.
 
 The group subscribes to its lead topic alone. When partition n of it is assigned, partition n of every other input is
 added, so all inputs of a contact are on one worker in every step of a rebalance. The epoch of a task lives in the
@@ -14,7 +15,7 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeVar
 
@@ -37,6 +38,7 @@ STABLE_S = 30.0
 STUCK_LOOP_S = 5.0  # heartbeats alone must not keep partitions
 STUCK_EXIT = 70  # EX_SOFTWARE
 ABANDON_S = 5.0
+REST_S = 0.001  # of the loop's time between two slices of one batch
 
 # What a takeover meets while a broker starts, a topic is young or an owner's transaction is being resolved.
 _PASSING = {
@@ -83,8 +85,8 @@ class Owner(Protocol):
     async def end(self, partitions: list[int], *, is_lost: bool) -> None:
         """Give partitions up."""
 
-    async def take(self, messages: list[Message]) -> None:
-        """Process one batch."""
+    def take(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Process messages as far as the loop's time and the producer's queue allow; return the others."""
 
 
 class Assignment:
@@ -101,6 +103,8 @@ class Assignment:
         self._is_stopping = threading.Event()
         self._is_abandoned = False
         self._begun: set[int] = set()  # partitions assigned while a batch was being read
+        self._taken = threading.Semaphore(0)  # released by the loop when it has processed a batch
+        self._refusal: Exception | None = None  # what it raised instead
         self._asked_s = 0.0
         self._beat_s = 0.0
         # What a transaction needs to prove that this member still owns its partitions.
@@ -177,7 +181,25 @@ class Assignment:
             batch.insert(0, first)
         good = [message for message in batch if clients.sound(message)]
         if good:
-            self._on_loop(self._owner.take(good))
+            self._hand_over(good)
+
+    def _hand_over(self, batch: Sequence[Message]) -> None:
+        """Have the loop process a batch."""
+        self._loop.call_soon_threadsafe(self._take, batch)
+        self._taken.acquire()
+        if self._refusal is not None:
+            raise self._refusal
+
+    def _take(self, batch: Sequence[Message]) -> None:
+        """Process a slice of a batch, on the loop; the rest of it when others had their turn."""
+        try:
+            left = self._owner.take(batch)
+        except Exception as refusal:  # noqa: BLE001 - raised again on the consumer's thread, which hands it to `ended`
+            self._refusal, left = refusal, ()
+        if left:
+            self._loop.call_later(REST_S, self._take, left)
+        else:
+            self._taken.release()
 
     def _ask_metadata(self) -> None:
         """Ask on this thread: it blocks while the consumer closes."""

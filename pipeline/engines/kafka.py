@@ -14,7 +14,7 @@ the supervisor starts it again under the same static member id, and the takeover
 import asyncio
 import logging
 import time
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -174,15 +174,14 @@ class KafkaWorker:
                 self._answers.pop(place).cancel()
         self._metrics.partitions.set(len(self._owned))
 
-    async def take(self, messages: list[Message]) -> None:
-        """Feed one batch, oldest first, in slices of the loop's time."""
+    def take(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Feed a batch, oldest first, for a slice of the loop's time, or until the producer's queue is full."""
         until_s = time.monotonic() + SLICE_S
-        for message in messages:
+        for at, message in enumerate(messages):
+            if not self._outbox.has_room() or time.monotonic() > until_s:
+                return messages[at:]
             self._take(message)
-            await self._outbox.room()
-            if time.monotonic() > until_s:
-                await asyncio.sleep(0)
-                until_s = time.monotonic() + SLICE_S
+        return ()
 
     def _take(self, message: Message) -> None:
         topic = (message.topic() or "").removeprefix(self._config.prefix)
