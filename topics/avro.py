@@ -141,9 +141,12 @@ def _read_long(code: _Code, depth: int, into: str) -> None:
 
 
 def _read_folded(code: _Code, depth: int, into: str) -> None:
-    """Read an integer with its sign in the last bit; of one or two bytes in place: lengths, times of some seconds."""
+    """Read an integer with its sign in the last bit; up to three bytes in place: a time of 17 minutes has as many."""
     code.add(depth, f"{into} = data[at]", f"if {into} < 128:", "    at += 1")
     code.add(depth, "elif (high := data[at + 1]) < 128:", f"    {into} += (high << 7) - 128", "    at += 2")
+    code.add(
+        depth, "elif (top := data[at + 2]) < 128:", f"    {into} += (high << 7) + (top << 14) - 16512", "    at += 3"
+    )
     code.add(depth, "else:", f"    {into}, at = long(data, at)")
 
 
@@ -212,10 +215,12 @@ def _write_primitive(code: _Code, depth: int, schema: str, value: str) -> None:
 
 
 def _write_long(code: _Code, depth: int, value: str) -> None:
-    """Write one of one or two bytes in place."""
+    """Write one of up to three bytes in place."""
     code.add(depth, f"number = {value}", "folded = number << 1 ^ number >> 63")
     code.add(depth, "if 0 <= folded < 128:", "    out.append(folded)")
     code.add(depth, "elif 0 <= folded < 16384:", "    out.append(folded & 127 | 128)", "    out.append(folded >> 7)")
+    code.add(depth, "elif 0 <= folded < 2097152:", "    out.append(folded & 127 | 128)")
+    code.add(depth + 1, "out.append(folded >> 7 & 127 | 128)", "out.append(folded >> 14)")
     code.add(depth, "else:", "    put_long(out, number)")
 
 

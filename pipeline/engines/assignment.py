@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Coroutine, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Protocol, TypeVar
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
@@ -103,8 +104,7 @@ class Assignment:
         self._is_stopping = threading.Event()
         self._is_abandoned = False
         self._begun: set[int] = set()  # partitions assigned while a batch was being read
-        self._taken = threading.Semaphore(0)  # released by the loop when it has processed a batch
-        self._refusal: Exception | None = None  # what it raised instead
+        self._taken: SimpleQueue[Exception | None] = SimpleQueue()  # how the batch ended that the loop was given
         self._asked_s = 0.0
         self._beat_s = 0.0
         # What a transaction needs to prove that this member still owns its partitions.
@@ -186,20 +186,21 @@ class Assignment:
     def _hand_over(self, batch: Sequence[Message]) -> None:
         """Have the loop process a batch."""
         self._loop.call_soon_threadsafe(self._take, batch)
-        self._taken.acquire()
-        if self._refusal is not None:
-            raise self._refusal
+        failure = self._taken.get()
+        if failure is not None:
+            raise failure
 
     def _take(self, batch: Sequence[Message]) -> None:
         """Process a slice of a batch, on the loop; the rest of it when others had their turn."""
         try:
             left = self._owner.take(batch)
-        except Exception as refusal:  # noqa: BLE001 - raised again on the consumer's thread, which hands it to `ended`
-            self._refusal, left = refusal, ()
+        except Exception as failure:  # noqa: BLE001 - raised again on the consumer's thread, which hands it to `ended`
+            self._taken.put(failure)
+            return
         if left:
             self._loop.call_later(REST_S, self._take, left)
         else:
-            self._taken.release()
+            self._taken.put(None)
 
     def _ask_metadata(self) -> None:
         """Ask on this thread: it blocks while the consumer closes."""

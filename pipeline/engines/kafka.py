@@ -306,14 +306,21 @@ class KafkaWorker:
             await self._checkpoint()
 
     async def _checkpoint(self) -> None:
-        """Copy in one step, then commit on the commit thread while the flow goes on."""
+        """Copy each task in one step of its own, then commit on the commit thread while the flow goes on.
+
+        The group metadata is older than every copy: later metadata could vouch for copies of a partition that has
+        changed hands since. The barrier is younger than every copy, so it holds all outputs that they imply.
+        """
         async with self._committing:
             tasks = {n: one.task for n, one in self._owned.items() if one.task.is_caught_up and one.task.has_moved}
             if not tasks:
                 return
             started_s = time.monotonic()
-            copies = {n: task.checkpoint() for n, task in tasks.items()}
-            work = self._transaction(tasks, copies)
+            group, copies = self._assignment.group_metadata, {}
+            for n, task in tasks.items():
+                copies[n] = task.checkpoint()
+                await asyncio.sleep(0)  # a copy takes milliseconds, and records wait
+            work = self._transaction(tasks, copies, group)
             try:
                 await self._loop.run_in_executor(self._commit_thread, work)
             except CommitRefused as refusal:
@@ -324,12 +331,14 @@ class KafkaWorker:
             else:
                 self._metrics.checkpoint.observe(time.monotonic() - started_s)
 
-    def _transaction(self, tasks: dict[int, Task], copies: dict[int, Checkpoint]) -> Callable[[], None]:
-        """Gather all that the commit needs in the step of the copies; the group metadata, too, is as old as they are.
-
-        Later metadata could vouch for copies of a partition that has changed hands since.
-        """
-        barrier, group = self._outbox.barrier(), self._assignment.group_metadata
+    def _transaction(
+        self,
+        tasks: dict[int, Task],
+        copies: dict[int, Checkpoint],
+        group: Any,  # noqa: ANN401 - confluent-kafka's opaque ConsumerGroupMetadata
+    ) -> Callable[[], None]:
+        """Gather all that the commit needs; what it does runs on the commit thread."""
+        barrier = self._outbox.barrier()
         rows = [(n, row, value) for n, copy in copies.items() for row, value in copy.rows]
         offsets = [
             TopicPartition(self._config.prefix + topic, n, offset, metadata=metadata(tasks[n].epoch, copy.name))
