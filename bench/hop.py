@@ -48,7 +48,7 @@ GRACE_S = 3.0  # after the last record was due; what is not there then did not k
 HISTORY_MS = 60_000  # redaction's window
 HISTORY_PER_S = 1_000.0  # how fast the history of the calls is offered
 CALLS = 100
-# The issue of the engine's cost: at 1,500 records a second, and of 100 calls.
+# Of CPU at 1,500 records a second, and of 100 calls.
 MUST = {"faust / trunkline": 8.0, "trunkline / confluent_loop": 1.5, "language p50_ms": 8.0, "language p99_ms": 75.0}
 GOAL = {"faust / trunkline": 12.0, "trunkline / confluent_loop": 1.2, "language p50_ms": 4.0, "language p99_ms": 30.0}
 _TICK_S = 1 / os.sysconf("SC_CLK_TCK")

@@ -28,6 +28,7 @@ class Avro(codecs.Codec):
         return schemaless_reader(stream, self._schema)
 
     def _dumps(self, value: Any) -> bytes:  # noqa: ANN401 - as faust declares it
+        value["words"] = [word.to_representation() for word in value["words"]]  # faust converts the outer model alone
         out = BytesIO()
         out.write(self._header)
         schemaless_writer(out, self._schema, value)
