@@ -91,7 +91,7 @@ class Place:
         client = clients.admin(bootstrap)
         for created in client.create_topics(wanted).values():
             created.result(START_LIMIT_S)
-        self.producer = clients.producer(bootstrap, **{"queue.buffering.max.messages": 1_000_000})
+        self.producer = clients.producer(bootstrap)
 
     def due(self, at_s: float, key: bytes, value: bytes) -> Due:
         """Place a record of the input."""
@@ -220,6 +220,7 @@ def language(bootstrap: str, folder: Path, seed: int, seconds: float) -> Row:
     for policy in policies.load(DEMO_FILES / "policies.yaml"):
         place.producer.produce(place.prefix + "policies", codec.encode(policy), policy.policy_id.encode())
     place.producer.flush()
+    place.producer = clients.producer(bootstrap, **{"linger.ms": 0})  # the source's own wait is not the pipeline's
     row = Row(len(load) / seconds)
     with place.working("language", folder) as pid:
         offer(place.producer, history, time.time())

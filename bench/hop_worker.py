@@ -4,6 +4,7 @@ Every engine reads `transcript.words` and writes `transcript.raw`; `language` ru
 """
 
 import asyncio
+import gc
 import sys
 from collections.abc import Callable
 from typing import Any
@@ -34,6 +35,7 @@ def language(bootstrap: str, prefix: str) -> None:
 def _run_worker(bootstrap: str, prefix: str, group: Group) -> None:
     async def work() -> None:
         worker = KafkaWorker(WorkerConfig(bootstrap, prefix, f"{prefix}{group.name}-1"), group, {})
+        gc.freeze()  # as `pipeline.worker` does
         await worker.run(asyncio.Event())
 
     asyncio.Runner(loop_factory=uvloop.new_event_loop).run(work())
