@@ -221,7 +221,7 @@ def language(bootstrap: str, folder: Path, seed: int, seconds: float) -> Row:
         place.producer.produce(place.prefix + "policies", codec.encode(policy), policy.policy_id.encode())
     place.producer.flush()
     place.producer = clients.producer(bootstrap, **{"linger.ms": 0})  # the source's own wait is not the pipeline's
-    row = Row(len(load) / seconds)
+    row = Row(len(load) / load[-1].at_s)
     with place.working("language", folder) as pid:
         offer(place.producer, history, time.time())
         _wait_until_quiet(tail)
