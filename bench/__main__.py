@@ -9,7 +9,7 @@ from pathlib import Path
 from bench import report
 
 EXIT_DIFFERENCE = 3
-NAMES = ("crash", "kills", "latency")  # modules of this package: a line that says what, `add_options` and `run`
+NAMES = ("crash", "hop", "kills", "latency")  # modules of this package: a line that says what, `add_options` and `run`
 
 
 def main(arguments: list[str]) -> int:

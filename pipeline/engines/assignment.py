@@ -1,7 +1,8 @@
 """The worker's consumer: which partitions it holds, where they begin, and the batches it reads.
 
-Everything here runs on the consumer's thread; the loop's side is called through `run_coroutine_threadsafe` and waited
-for, so at most one batch is under way and memory stays bounded by the fetch queue.
+Everything here runs on the consumer's thread; the loop's side is called and waited for, so at most one batch is under
+way and memory stays bounded by the fetch queue. A batch is handed over as a plain call: at some thousand records a
+second it holds one or two, and a coroutine with its futures would cost more than they do.
 
 The group subscribes to its lead topic alone. When partition n of it is assigned, partition n of every other input is
 added, so all inputs of a contact are on one worker in every step of a rebalance. The epoch of a task lives in the
@@ -12,8 +13,9 @@ compare-and-swap between owners.
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
+from queue import SimpleQueue
 from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
@@ -30,6 +32,7 @@ BATCH = 500
 METADATA_S = 0.2  # asking for the group metadata costs a round trip to the client's own thread
 REQUEST_S = 10.0
 ABANDON_S = 5.0
+REST_S = 0.001  # of the loop's time between two slices of one batch
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,8 +58,8 @@ class Owner(Protocol):
     async def end(self, partitions: list[int], *, is_lost: bool) -> None:
         """Give partitions up."""
 
-    async def take(self, messages: list[Message]) -> None:
-        """Process one batch."""
+    def take(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Process messages as far as the loop's time and the producer's queue allow; return the others."""
 
 
 class Assignment:
@@ -73,6 +76,7 @@ class Assignment:
         self._is_stopping = threading.Event()
         self._is_abandoned = False
         self._begun: set[int] = set()  # partitions assigned while a batch was being read
+        self._taken: SimpleQueue[Exception | None] = SimpleQueue()  # how the batch ended that the loop was given
         self._asked_s = 0.0
         self._watchdog = Watchdog()
         # What a transaction needs to prove that this member still owns its partitions.
@@ -149,7 +153,26 @@ class Assignment:
             batch.insert(0, first)
         good = [message for message in batch if clients.sound(message)]
         if good:
-            self._on_loop(self._owner.take(good))
+            self._hand_over(good)
+
+    def _hand_over(self, batch: Sequence[Message]) -> None:
+        """Have the loop process a batch."""
+        self._loop.call_soon_threadsafe(self._take, batch)
+        failure = self._taken.get()
+        if failure is not None:
+            raise failure
+
+    def _take(self, batch: Sequence[Message]) -> None:
+        """Process a slice of a batch, on the loop; the rest of it when others had their turn."""
+        try:
+            left = self._owner.take(batch)
+        except Exception as failure:  # noqa: BLE001 - raised again on the consumer's thread, which hands it to `ended`
+            self._taken.put(failure)
+            return
+        if left:
+            self._loop.call_later(REST_S, self._take, left)
+        else:
+            self._taken.put(None)
 
     def _ask_metadata(self) -> None:
         """Ask on this thread: it blocks while the consumer closes."""

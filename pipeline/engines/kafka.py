@@ -14,7 +14,7 @@ the supervisor starts it again under the same static member id, and the takeover
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -183,17 +183,16 @@ class KafkaWorker:
                 self._answers.pop(place).cancel()
         self._metrics.partitions.set(len(self._owned))
 
-    async def take(self, messages: list[Message]) -> None:
-        """Feed one batch, oldest first, in slices of the loop's time."""
+    def take(self, messages: Sequence[Message]) -> Sequence[Message]:
+        """Feed a batch, oldest first, for a slice of the loop's time, or until the producer's queue is full."""
         until_s = time.monotonic() + SLICE_S
-        for message in messages:
+        for at, message in enumerate(messages):
+            if not self._outbox.has_room() or time.monotonic() > until_s:
+                return messages[at:]
+            if self._is_careful and self._answers:  # an answer that kills must be the record's that asked
+                return messages[at:]
             self._take(message)
-            await self._outbox.room()
-            while self._is_careful and self._answers:  # an answer that kills must be this record's
-                await asyncio.wait(set(self._answers.values()))
-            if time.monotonic() > until_s:
-                await asyncio.sleep(0)
-                until_s = time.monotonic() + SLICE_S
+        return ()
 
     def _take(self, message: Message) -> None:
         topic = (message.topic() or "").removeprefix(self._config.prefix)
@@ -321,14 +320,24 @@ class KafkaWorker:
                 self._progress.note()
 
     async def _checkpoint(self) -> bool:
-        """Copy in one step, then commit on the commit thread while the flow goes on; False if it was refused."""
+        """Copy each task in one step of its own, then commit on the commit thread while the flow goes on.
+
+        The group metadata is older than every copy: later metadata could vouch for copies of a partition that has
+        changed hands since. The barrier is younger than every copy, so it holds all outputs that they imply.
+
+        Returns:
+            False if the broker refused it; the next one takes its place.
+        """
         async with self._committing:
             tasks = {n: one.task for n, one in self._owned.items() if one.task.is_caught_up and one.task.has_moved}
             if not tasks:
                 return True
             started_s = time.monotonic()
-            copies = {n: task.checkpoint() for n, task in tasks.items()}
-            work = self._transaction(tasks, copies)
+            group, copies = self._assignment.group_metadata, {}
+            for n, task in tasks.items():
+                copies[n] = task.checkpoint()
+                await asyncio.sleep(0)  # a copy takes milliseconds, and records wait
+            work = self._transaction(tasks, copies, group)
             try:
                 await self._loop.run_in_executor(self._commit_thread, work)
             except CommitRefused as refusal:
@@ -340,12 +349,14 @@ class KafkaWorker:
             self._metrics.checkpoint.observe(time.monotonic() - started_s)
             return True
 
-    def _transaction(self, tasks: dict[int, Task], copies: dict[int, Checkpoint]) -> Callable[[], None]:
-        """Gather all that the commit needs in the step of the copies; the group metadata, too, is as old as they are.
-
-        Later metadata could vouch for copies of a partition that has changed hands since.
-        """
-        barrier, group = self._outbox.barrier(), self._assignment.group_metadata
+    def _transaction(
+        self,
+        tasks: dict[int, Task],
+        copies: dict[int, Checkpoint],
+        group: Any,  # noqa: ANN401 - confluent-kafka's opaque ConsumerGroupMetadata
+    ) -> Callable[[], None]:
+        """Gather all that the commit needs; what it does runs on the commit thread."""
+        barrier = self._outbox.barrier()
         rows = [(n, row, value) for n, copy in copies.items() for row, value in copy.rows]
         offsets = [
             TopicPartition(self._config.prefix + topic, n, offset, metadata=metadata(tasks[n].epoch, copy.name))

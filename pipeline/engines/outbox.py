@@ -18,7 +18,8 @@ from pipeline.errors import PeerUnavailable
 Headers = Sequence[tuple[str, bytes]]
 
 _FULL_QUEUE_WAIT_S = 0.005
-_POLL_S = 0.05
+# Delivery reports are for checkpoints alone; a thread that is woken for each takes the interpreter from the loop.
+_SERVE_S = 0.02
 _WAIT_STEP_S = 0.001
 
 
@@ -58,7 +59,7 @@ class Outbox:
         self._thread.start()
 
     def put(self, topic: str, partition: int, key: bytes, value: bytes | None, headers: Headers = ()) -> None:
-        """Take one record; call `room` before the next step.
+        """Take one record; the next step waits for `room`.
 
         Raises:
             PeerUnavailable: an earlier record could not be delivered, or this one never can.
@@ -75,10 +76,18 @@ class Outbox:
         Raises:
             PeerUnavailable: a record could not be delivered.
         """
-        while self._waiting:
+        while not self.has_room():
+            await asyncio.sleep(_FULL_QUEUE_WAIT_S)
+
+    def has_room(self) -> bool:
+        """Say whether the producer has taken everything, after another try where it had not.
+
+        Raises:
+            PeerUnavailable: a record could not be delivered.
+        """
+        if self._waiting:
             self.push()
-            if self._waiting:
-                await asyncio.sleep(_FULL_QUEUE_WAIT_S)
+        return not self._waiting
 
     def push(self) -> None:
         """Hand what waits to the producer, as far as its queue has room.
@@ -130,7 +139,8 @@ class Outbox:
 
     def _serve(self) -> None:
         while not self._is_closed:
-            self._producer.poll(_POLL_S)
+            time.sleep(_SERVE_S)
+            self._producer.poll(0)
 
     def _check(self) -> None:
         if self._faults:

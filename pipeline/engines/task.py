@@ -121,7 +121,7 @@ class Task:
         if self._replayers and isinstance(given.record, AudioFrame):
             self._contacts.keep_audio(given.key, contact, given.offset, _end_ms(given.record))
         step = _Step(given.key, contact, given.cause_ms)
-        step.work.extend((stage, given.record) for stage in self._readers[given.topic])
+        step.work.extend([(stage, given.record) for stage in self._readers[given.topic]])
         if isinstance(given.record, Watermark) and given.record.is_end:
             contact.is_ended = True
         try:

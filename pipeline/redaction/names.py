@@ -8,7 +8,7 @@ from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
 from pipeline.redaction.ordinary_en import ORDINARY
-from pipeline.redaction.reading import Reading
+from pipeline.redaction.reading import Reading, plain
 from pipeline.redaction.tables_en import (
     GIVEN_NAMES,
     LEAD_INS,
@@ -47,7 +47,7 @@ def find_names(readings: Sequence[Reading], known: Set[str]) -> Iterator[Mark]:
             yield from _after_carrier(readings, turn, last, strength)
         if reading.asks_name:
             yield from _answer(readings, turn)
-        if known:
+        if not known.isdisjoint(reading.said):
             yield from _known(reading, turn, known)
 
 
@@ -56,7 +56,7 @@ def name_words(readings: Sequence[Reading], marks: Sequence[Mark]) -> list[str]:
     return [
         word
         for turn, first, last in marks
-        for word in map(_plain, readings[turn].norms[first : last + 1])
+        for word in map(plain, readings[turn].norms[first : last + 1])
         if len(word) > 1 and word not in ORDINARY
     ]
 
@@ -112,9 +112,9 @@ def _length(reading: Reading, at: int) -> int:
     """Count the words of the name that starts at a word; 0 where none does."""
     count = 0
     for word in reading.words[at : at + MAX_NAME_WORDS]:
-        plain = _plain(word.norm)
-        is_name = word.kind in ("word", "month") and (plain not in ORDINARY or plain in GIVEN_NAMES and not count)
-        if not is_name or len(plain) < 2 or not plain.replace("-", "").replace("'", "").replace(".", "").isalpha():
+        name = plain(word.norm)
+        is_name = word.kind in ("word", "month") and (name not in ORDINARY or name in GIVEN_NAMES and not count)
+        if not is_name or len(name) < 2 or not name.replace("-", "").replace("'", "").replace(".", "").isalpha():
             break
         count += 1
         if word.ends_sentence:
@@ -124,7 +124,7 @@ def _length(reading: Reading, at: int) -> int:
 
 def _is_likely(reading: Reading, carrier: int, at: int, count: int) -> bool:
     """Decide about a word behind a weak carrier."""
-    if _plain(reading.norms[at]) in GIVEN_NAMES:
+    if plain(reading.norms[at]) in GIVEN_NAMES:
         return True
     if reading.norms[carrier] in _SOCIAL or reading.norms[at].endswith(_NO_NAME_ENDINGS):
         return False
@@ -158,12 +158,8 @@ def _spelled(reading: Reading, turn: int, at: int) -> Iterator[Mark]:
 
 def _known(reading: Reading, turn: int, known: Set[str]) -> Iterator[Mark]:
     for at, norm in enumerate(reading.norms):
-        if norm in known or _plain(norm) in known:
+        if norm in known or plain(norm) in known:
             yield turn, at, at
-
-
-def _plain(norm: str) -> str:
-    return norm.removesuffix("'s").removesuffix("’s")
 
 
 def _is_letter(norm: str) -> bool:

@@ -67,6 +67,7 @@ class Reading:
     start_ms: int
     end_ms: int
     norms: list[str]
+    said: frozenset[str]  # the words, and what they are without the 's of a genitive
     carriers: list[tuple[int, str]]  # last word of each phrase that a name may follow, `strong` or `weak`
     dates: list[tuple[int, int]]  # groups of date words, first and last
 
@@ -98,9 +99,15 @@ def read_turn(
         start_ms=min(starts[0], first_ms) if words else first_ms,
         end_ms=max(ends) if words else first_ms,
         norms=norms,
+        said=frozenset((*norms, *map(plain, norms))),
         carriers=[(last, strength) for _, last, strength in phrases(norms, _CARRIERS)],
         dates=list(_dates(words)),
     )
+
+
+def plain(norm: str) -> str:
+    """Return a word without the 's of a genitive."""
+    return norm.removesuffix("'s").removesuffix("’s")
 
 
 Phrases = dict[str, list[tuple[tuple[str, ...], str]]]

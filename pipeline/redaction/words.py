@@ -90,7 +90,7 @@ def read(text: str) -> Lexeme:
     known = (_SENTENCE if ends else _KNOWN).get(norm)
     if known is not None:
         return known
-    if any(char.isdigit() for char in text):
+    if not text.isalpha() and any(char.isdigit() for char in text):
         return _read_numeral(text.lower().strip(" .,?!;:\"'"), norm, ends)
     return _read_compound(norm, ends)
 
