@@ -5,6 +5,7 @@ official silero-vad 6.2.3 wheel. Owns no rule about segments.
 """
 
 import hashlib
+from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
@@ -57,6 +58,9 @@ class Memory:
     def blank(tracks: int) -> "Memory":
         """Return the memory of a model that has heard nothing."""
         return Memory(np.zeros((tracks, CONTEXT_SAMPLES), np.int16), np.zeros((2, tracks, 128), np.float32))
+
+
+Judge = Callable[[Samples, Memory], tuple[NDArray[np.float32], Memory]]  # `Silero.judge`
 
 
 class Silero:

@@ -119,9 +119,10 @@ class Vad(Machine[VadState]):
 
     state = VadState
 
-    def __init__(self, config: VadConfig = VadConfig()) -> None:
+    def __init__(self, config: VadConfig = VadConfig(), judge: silero.Judge | None = None) -> None:
+        """Judge windows with the installed model, or with what gives the same and remembers it."""
         self._config = config
-        self._silero = silero.load()
+        self._judge = judge or silero.load().judge
 
     def on_record(self, state: VadState, record: Record) -> Sequence[Record]:
         """Advance one contact by one audio record or watermark.
@@ -205,7 +206,7 @@ class Vad(Machine[VadState]):
         """Let silero judge the next window."""
         ear = state.ear(track)
         window = pcm.samples(ear.rest[: WINDOW_SAMPLES * pcm.BYTES_PER_SAMPLE])
-        probability, memory = self._silero.judge(window[np.newaxis], silero.Memory.from_bytes(ear.memory))
+        probability, memory = self._judge(window[np.newaxis], silero.Memory.from_bytes(ear.memory))
         ear.memory = memory.to_bytes()
         level = int(np.abs(window.astype(np.int32)).mean())
         ear.levels = [*ear.levels, level][-self._config.cut_search_windows :]

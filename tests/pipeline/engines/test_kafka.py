@@ -16,7 +16,8 @@ from pipeline.engines.revisions import REVISIONS_PER_EPOCH
 from pipeline.errors import EngineFault
 from tests.pipeline.engines.stations import COUNTER, LIMIT_S, Place, said
 from tests.simulation import scripts
-from tests.simulation.crashes import finals, quiet
+from tests.simulation.crashes import quiet
+from tests.simulation.outcome import finals
 from topics import clients, deadletters
 from topics.records import ContactEvent, Moments, Record, Turn
 

@@ -21,7 +21,9 @@ from pipeline.processes import is_alive
 from pipeline.supervisor import Supervisor
 from tests.pipeline.engines.stations import COUNTER, LIMIT_S, Place, said
 from tests.simulation import scripts
-from tests.simulation.crashes import Event, broken_promises, finals, quiet
+from tests.simulation.crashes import quiet
+from tests.simulation.outcome import broken_promises, finals
+from tests.simulation.world import Event
 from topics.keys import partition_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
