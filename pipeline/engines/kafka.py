@@ -93,6 +93,7 @@ class KafkaWorker:
         self._owned: dict[int, _Owned] = {}
         self._answers: dict[tuple[int, str, bytes, str], asyncio.Task[None]] = {}
         self._refused_in_row = 0
+        self._is_in_doubt = False  # a step did not come to its end: its states or outputs may be half there
         self._outbox = Outbox(clients.producer(config.bootstrap))
         self._committer = Committer(partial(clients.transactional_producer, config.bootstrap, config.member))
         self._commit_thread = ThreadPoolExecutor(1, "commit")
@@ -177,12 +178,16 @@ class KafkaWorker:
     async def take(self, messages: list[Message]) -> None:
         """Feed one batch, oldest first, in slices of the loop's time."""
         until_s = time.monotonic() + SLICE_S
-        for message in messages:
-            self._take(message)
-            await self._outbox.room()
-            if time.monotonic() > until_s:
-                await asyncio.sleep(0)
-                until_s = time.monotonic() + SLICE_S
+        try:
+            for message in messages:
+                self._take(message)
+                await self._outbox.room()
+                if time.monotonic() > until_s:
+                    await asyncio.sleep(0)
+                    until_s = time.monotonic() + SLICE_S
+        except Exception:
+            self._is_in_doubt = True
+            raise
 
     def _take(self, message: Message) -> None:
         topic = (message.topic() or "").removeprefix(self._config.prefix)
@@ -274,8 +279,11 @@ class KafkaWorker:
         if self._owned.get(partition) is not owned:
             return
         self._answers.pop((partition, question.stage, question.key, question.ask.ask_id), None)
-        effects = owned.task.reply(question.stage, question.key, question.ask, answer)
-        self._carry_out(partition, owned, effects)
+        try:
+            self._carry_out(partition, owned, owned.task.reply(question.stage, question.key, question.ask, answer))
+        except Exception:
+            self._is_in_doubt = True
+            raise
         self._metrics.questions.set(len(self._answers))
         await self._outbox.room()
 
@@ -307,10 +315,13 @@ class KafkaWorker:
             await self._checkpoint()
 
     async def _checkpoint(self) -> None:
-        """Copy in one step, then commit on the commit thread while the flow goes on."""
+        """Copy in one step, then commit on the commit thread while the flow goes on.
+
+        Nothing is copied after a fault: between it and the end of the worker, a checkpoint would be past its record.
+        """
         async with self._committing:
             tasks = {n: one.task for n, one in self._owned.items() if one.task.is_caught_up and one.task.has_moved}
-            if not tasks:
+            if not tasks or self._is_in_doubt:
                 return
             started_s = time.monotonic()
             copies = {n: task.checkpoint() for n, task in tasks.items()}

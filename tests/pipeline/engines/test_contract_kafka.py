@@ -17,6 +17,7 @@ from pipeline.engines.memory import MemoryLog, Service
 from tests.pipeline.engines.contract import CONTRACT, MOMENTS, WORDS, Point, Sent
 from tests.pipeline.engines.stations import COUNTER, LARGE, LIMIT_S, Place, echo, said
 from topics import clients, codec, deadletters
+from topics.keys import partition_of
 from topics.records import Moments, Record
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -151,10 +152,15 @@ def hand_overs(patch: pytest.MonkeyPatch) -> list[bool]:
 
 def flow_until(stop: threading.Event, place: Place, contacts: list[str]) -> int:
     """Send a record of each contact again and again; return how many each has had."""
-    count = 0
+    count, producer = 0, clients.producer(place.bootstrap)
     while not stop.wait(PACE_S):
-        place.send((WORDS, f"t|{contact}".encode(), said(count, contact)) for contact in contacts)
+        for contact in contacts:
+            key = f"t|{contact}".encode()
+            producer.produce(
+                place.prefix + WORDS, codec.encode(said(count, contact)), key, partition_of(key, place.partitions)
+            )
         count += 1
+    assert 0 == producer.flush(LIMIT_S)
     return count
 
 
