@@ -13,7 +13,7 @@ demo: setup  ## the demo call through everything, live in the terminal and on th
 
 test: setup lint types imports  ## everything CI runs: real broker, stores and browser included
 	$(BIN)/python -m pytest -m unit
-	$(BIN)/python -m pytest -m "not unit"
+	$(BIN)/python -m pytest -m "not unit" --durations 20
 
 unit: setup  ## no network, under a minute
 	$(BIN)/python -m pytest -m unit

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from bench import report
 
-NAMES = ("kills", "latency")  # modules of this package: a line that says what, `add_options` and `run`
+EXIT_DIFFERENCE = 3
+NAMES = ("crash", "kills", "latency")  # modules of this package: a line that says what, `add_options` and `run`
 
 
 def main(arguments: list[str]) -> int:
@@ -27,8 +28,9 @@ def main(arguments: list[str]) -> int:
     module.add_options(parser)
     given = parser.parse_args(options)
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(128 + signal.SIGTERM))  # what it has started ends with it
-    report.write(module.run(given), name, given.json)
-    return 0
+    made: report.Report = module.run(given)
+    report.write(made, name, given.json)
+    return 0 if made.is_good else EXIT_DIFFERENCE
 
 
 def _what(name: str) -> str:

@@ -1,22 +1,23 @@
 """Seeded kills: workers of a group die by SIGKILL during a call, and nothing is lost, doubled or taken back.
 
-Each group has a run of its own, in real time by default, on everything that `trunkline demo` starts. A pause is what
-the death cost: for a group that writes topics, the longest silence on them around the kill (Kafka's times); for the
-gateway, until the screen has a frame again; for the others, until the group's committed positions move again.
+Each group has a run of its own, in real time by default, on everything that `trunkline demo` starts, with a screen on
+the socket and the page in a browser. A death costs two times: until another worker is ready (for the gateway: until the
+screen has a frame again), and, for a group that writes topics, how far its latest output stood behind its cause.
 """
 
 import argparse
+import math
 import statistics
 import tempfile
 import time
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass, field
-from itertools import pairwise
 from pathlib import Path
 from random import Random
 
-from confluent_kafka import ConsumerGroupTopicPartitions
+import psycopg
 
+from bench.page import Page
 from bench.report import Report
 from bench.screen import Screen, Seen
 from bench.watched import DEFAULT, Recording, WatchedDemo, wait_until, watched
@@ -25,12 +26,18 @@ from pipeline import results
 from pipeline.app import GATEWAY, GROUPS
 from pipeline.results import Entry
 from pipeline.topology import group_names, group_of
-from topics import clients
 
 KILLS = 10
 _MARGIN = 0.08  # of the call, at its begin and at its end, without a kill
-_AROUND_S = 0.5  # before a kill: outputs that were on their way
-_MOVE_LIMIT_S = 20.0
+_END_LIMIT_S = 20.0
+IDENTITIES = {
+    "turns": "turn_id",
+    "moments": "turn_id",
+    "guidance": "guidance_id",
+    "audio_redactions": "turn_id",
+    "contacts": "contact_id",
+}
+"""The tables of PostgreSQL, and what names a row to its readers."""
 
 
 @dataclass(slots=True)
@@ -40,12 +47,14 @@ class Kill:
     Attributes:
         group: whose.
         at_s: seconds since the epoch.
-        pause_s: see the module; None where nothing was there to do before the next kill.
+        back_s: until the group was there again.
+        late_s: the longest that an output of the group came after its cause, up to the next kill; none without outputs.
     """
 
     group: str
     at_s: float
-    pause_s: float | None = None
+    back_s: float = 0.0
+    late_s: float | None = None
 
 
 @dataclass(slots=True)
@@ -55,7 +64,6 @@ class Outcome:
     kills: list[Kill]
     entries: list[Entry]
     seen: list[Seen]
-    duration_s: float
     turns: list[dict[str, object]] = field(default_factory=list)
     broken: list[str] = field(default_factory=list)
 
@@ -78,25 +86,23 @@ def play(demo: WatchedDemo, duration_s: float, plan: Sequence[tuple[float, str]]
         RuntimeError: a worker did not come back, or the call did not end.
     """
     kills: list[Kill] = []
-    with Screen(demo.page, demo.contact_id) as screen:
+    with Screen(demo.page, demo.contact_id) as screen, Page(demo.page, demo.contact_id) as page:
         began_s = demo.wait_for_call()
         for share, group in plan:
             time.sleep(max(began_s + share * duration_s - time.time(), 0))
-            before = _committed(demo, group)
             dead_pid = demo.kill(group)
             kills.append(Kill(group, time.time()))
             demo.wait_until_back(group, dead_pid)
-            if before:
-                kills[-1].pause_s = _until_moved(demo, group, before, kills[-1].at_s)
+            kills[-1].back_s = time.time() - kills[-1].at_s
         demo.wait_for_end()
-        wait_until(lambda: any(one.frame["type"] == "end" for one in screen.seen), _MOVE_LIMIT_S)
-        entries = demo.entries()
-    for kill in kills:
+        wait_until(lambda: any(one.frame["type"] == "end" for one in screen.seen), _END_LIMIT_S)
+        entries, doubled = demo.entries(), doubled_rows(demo)
+    for kill, until_s in zip(kills, [*(one.at_s for one in kills[1:]), math.inf], strict=False):
+        kill.late_s = _late_s(entries, kill, until_s)
         if kill.group == GATEWAY:
-            kill.pause_s = next((back - lost for lost, back in screen.cuts if back > kill.at_s), None)
-        elif _outputs(kill.group):
-            kill.pause_s = silence_s(entries, kill)
-    return Outcome(kills, entries, list(screen.seen), duration_s, turns_of(entries), broken_promises(screen.seen))
+            kill.back_s = next(back for lost, back in screen.cuts if back > kill.at_s) - kill.at_s
+    broken = [*broken_promises(screen.seen), *page.broken, *doubled]
+    return Outcome(kills, entries, list(screen.seen), turns_of(entries), broken)
 
 
 def turns_of(entries: Iterable[Entry]) -> list[dict[str, object]]:
@@ -104,16 +110,28 @@ def turns_of(entries: Iterable[Entry]) -> list[dict[str, object]]:
     return [{name: value for name, value in turn.items() if name != "rev"} for turn in results.turns(entries)]
 
 
-def silence_s(entries: Sequence[Entry], kill: Kill) -> float | None:
-    """Return the longest time around a kill in which its group wrote nothing."""
+def doubled_rows(demo: WatchedDemo) -> list[str]:
+    """Say where PostgreSQL has two rows of one identity."""
+    with psycopg.connect(demo.settings.postgres_dsn.get_secret_value()) as connection:
+        return [
+            f"{table} has {count} rows of {identity}"
+            for table, column in IDENTITIES.items()
+            for identity, count in connection.execute(
+                f"SELECT {column}, count(*) FROM trunkline.{table} GROUP BY 1 HAVING count(*) > 1"
+            )
+        ]
+
+
+def _late_s(entries: Iterable[Entry], kill: Kill, until_s: float) -> float | None:
+    """Return how late the latest output of the killed group was, among those written up to a time."""
     outputs = _outputs(kill.group)
-    times_s = sorted(one.written_ms / 1_000 for one in entries if one.topic in outputs)
-    before = [at_s for at_s in times_s if at_s <= kill.at_s + _AROUND_S]
-    after = [at_s for at_s in times_s if at_s > kill.at_s + _AROUND_S]
-    around = [*(at_s for at_s in before if at_s >= kill.at_s - _AROUND_S), *after[:1]]
-    if before and before[-1] not in around:
-        around.insert(0, before[-1])
-    return max((late - early for early, late in pairwise(around)), default=None)
+    late_ms = (
+        one.written_ms - one.cause_ms
+        for one in entries
+        if one.topic in outputs and one.cause_ms and kill.at_s <= one.written_ms / 1_000 < until_s
+    )
+    worst_ms = max(late_ms, default=None)
+    return None if worst_ms is None else worst_ms / 1_000
 
 
 def broken_promises(seen: Sequence[Seen]) -> list[str]:
@@ -173,21 +191,6 @@ def _outputs(group: str) -> frozenset[str]:
     return frozenset(topic for stage in group_of(group).stages for topic in stage.outputs)
 
 
-def _committed(demo: WatchedDemo, group: str) -> dict[tuple[str, int], int]:
-    """The committed positions of a group that writes no topic and owns partitions; else nothing."""
-    if group == GATEWAY or _outputs(group):
-        return {}
-    admin = clients.admin(demo.settings.kafka_bootstrap)
-    asked = ConsumerGroupTopicPartitions(demo.settings.topic_prefix + group)
-    (answer,) = admin.list_consumer_group_offsets([asked]).values()
-    return {(one.topic, one.partition): one.offset for one in answer.result(10).topic_partitions}
-
-
-def _until_moved(demo: WatchedDemo, group: str, before: dict[tuple[str, int], int], killed_s: float) -> float | None:
-    has_moved = wait_until(lambda: _committed(demo, group) != before, _MOVE_LIMIT_S)
-    return time.time() - killed_s if has_moved else None
-
-
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare what can be chosen."""
     parser.add_argument("--group", choices=GROUPS, action="append", help="repeatable; default: every group")
@@ -203,22 +206,29 @@ def run(given: argparse.Namespace) -> Report:
     duration_s = recording.call.duration_ms / 1_000 / given.speed
     quiet = _one_run(recording, given.speed, duration_s, ())
     groups: dict[str, object] = {}
-    lines = [f"{'group':<10} {'kills':>5} {'pauses s: p50':>14} {'max':>6}  turns  screen"]
+    is_good = not quiet.broken
+    lines = [
+        f"{'group':<10} {'kills':>5} {'back s: p50':>12} {'max':>6} {'late s: p50':>12} {'max':>6}  turns   broken"
+    ]
     for group in given.group or GROUPS:
         plan = [(share, group) for share in moments(given.seed, group, given.kills)]
         outcome = _one_run(recording, given.speed, duration_s, plan)
         is_same = outcome.turns == quiet.turns
-        pauses = [kill.pause_s for kill in outcome.kills if kill.pause_s is not None]
         groups[group] = {
             "kills": [asdict(kill) for kill in outcome.kills],
             "are_turns_those_of_the_quiet_run": is_same,
             "broken_promises": outcome.broken,
         }
-        p50, worst = (statistics.median(pauses), max(pauses)) if pauses else (float("nan"), float("nan"))
+        back = _figures([kill.back_s for kill in outcome.kills])
+        late = _figures([kill.late_s for kill in outcome.kills if kill.late_s is not None])
         told = "same" if is_same else "DIFFER"
-        head = f"{group:<10} {len(outcome.kills):>5} {p50:>14.2f} {worst:>6.2f}"
-        lines.append(f"{head}  {told:<6} {len(outcome.broken)} wrong")
-    return Report({"turns": len(quiet.turns), "speed": given.speed, "groups": groups}, lines)
+        lines.append(f"{group:<10} {len(outcome.kills):>5} {back:>19} {late:>19}  {told:<6} {len(outcome.broken):>7}")
+        is_good = is_good and is_same and not outcome.broken
+    return Report({"turns": len(quiet.turns), "speed": given.speed, "groups": groups}, lines, is_good)
+
+
+def _figures(times_s: Sequence[float]) -> str:
+    return f"{statistics.median(times_s):.2f} {max(times_s):>6.2f}" if times_s else "-"
 
 
 def _one_run(recording: Recording, speed: float, duration_s: float, plan: Sequence[tuple[float, str]]) -> Outcome:

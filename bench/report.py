@@ -20,10 +20,12 @@ class Report:
     Attributes:
         figures: for `--json`.
         lines: the same for people.
+        is_good: whether everything was as promised; if not, the command exits 3.
     """
 
     figures: Mapping[str, object]
     lines: Sequence[str]
+    is_good: bool = True
 
 
 def write(report: Report, name: str, copy: Path | None) -> None:

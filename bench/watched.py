@@ -155,11 +155,7 @@ class WatchedDemo:
     def _is_back(self, group: str, dead_pid: int) -> bool:
         if self.pid(group) == dead_pid:
             return False
-        with suppress(OSError, ValueError):
-            port = int((self._run_dir / f"{group}-1.port").read_text())
-            with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
-                return bool(answer.status == 200)
-        return False
+        return is_ready(self._run_dir / f"{group}-1")
 
 
 @contextmanager
@@ -192,6 +188,15 @@ def prepare(folder: Path) -> None:
     link = folder / ".kafka" / JARS.name
     if JARS.is_dir() and not link.exists():
         link.symlink_to(JARS)
+
+
+def is_ready(stem: Path) -> bool:
+    """Ask the health page of the worker whose files in the run folder begin with `stem`."""
+    with suppress(OSError, ValueError):
+        port = int(stem.with_suffix(".port").read_text())
+        with urllib.request.urlopen(f"http://127.0.0.1:{port}/readyz", timeout=2) as answer:
+            return bool(answer.status == 200)
+    return False
 
 
 def plain_environment() -> dict[str, str]:

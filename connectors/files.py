@@ -106,7 +106,7 @@ def frames(call: Call, tenant: str, contact_id: str, agent: str = "") -> Iterato
 
 
 def _padded(track: pcm.Samples, samples: int) -> pcm.Samples:
-    return np.pad(track, (0, samples - len(track)))
+    return np.pad(track, (0, samples - len(track))) if len(track) < samples else track
 
 
 def _chunks(path: Path, data: bytes) -> tuple[bytes, bytes]:

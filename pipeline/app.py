@@ -12,6 +12,7 @@ from pydantic import SecretStr
 from connectors.base import Sink
 from pipeline.engines.kafka import KafkaWorker, WorkerConfig
 from pipeline.errors import InputError
+from pipeline.progress import Progress
 from pipeline.runners import GatewayRunner, SinkRunner
 from pipeline.settings import Settings
 from pipeline.topology import group_names, group_of
@@ -40,7 +41,7 @@ class Runner(Protocol):
         """Work until `stop`."""
 
 
-def worker(settings: Settings, group: str, number: int) -> Runner:
+def worker(settings: Settings, group: str, number: int, progress: Progress) -> Runner:
     """Make what one worker process of a group runs.
 
     Raises:
@@ -50,11 +51,11 @@ def worker(settings: Settings, group: str, number: int) -> Runner:
     member = f"{settings.topic_prefix}{socket.gethostname()}-{group}-{number}"
     config = WorkerConfig(settings.kafka_bootstrap, settings.topic_prefix, member, settings.group_protocol)
     if group == GATEWAY:
-        return GatewayRunner(_gateway(settings))
+        return GatewayRunner(_gateway(settings), progress)
     if group in SINKS:
-        return SinkRunner(_sink(settings, group), config)
+        return SinkRunner(_sink(settings, group), config, progress)
     rows = group_of(group)
-    return KafkaWorker(config, rows, services(settings, rows.services))
+    return KafkaWorker(config, rows, services(settings, rows.services), progress)
 
 
 def check_group(settings: Settings, group: str) -> None:

@@ -31,7 +31,7 @@ from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor
 from pipeline.topology import STAGES, group_names
 from topics import admin, clients, codec
-from topics.catalogue import CATALOGUE
+from topics.catalogue import TOPICS
 from topics.keys import contact_key
 from topics.records import Guidance, Policy, Record
 
@@ -211,12 +211,12 @@ async def _follow(request: Request, settings: Settings, supervisor: Supervisor, 
         consumer.close()
 
 
-def collect(settings: Settings) -> list[Entry]:
-    """Read every record of the call's topics."""
+def collect(settings: Settings, topics: Sequence[str] = tuple(TOPICS)) -> list[Entry]:
+    """Read every record of an environment's topics."""
     partitions = [
-        TopicPartition(settings.topic_prefix + topic.name, n)
-        for topic in CATALOGUE
-        for n in range(settings.partitions if topic.is_keyed else 1)
+        TopicPartition(settings.topic_prefix + topic, n)
+        for topic in topics
+        for n in range(settings.partitions if TOPICS[topic].is_keyed else 1)
     ]
     entries = []
     for message in read_whole(settings.kafka_bootstrap, partitions):

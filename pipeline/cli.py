@@ -153,6 +153,30 @@ def demo(
 
 
 @app.command()
+def replay(
+    customer: Customer,
+    agent: Agent,
+    calls: Annotated[int, typer.Option(min=1, max=10_000, help="Concurrent calls.")],
+    speed: Speed = 1.0,
+    policies: Annotated[Path | None, typer.Option(help="Policy file (YAML); default: the demo's.")] = None,
+) -> None:
+    """Replay a recording as concurrent calls to the running groups, and say how late their text came.
+
+    Example: trunkline replay --customer customer.wav --agent agent.wav --calls 20
+    """
+    from connectors import files
+    from connectors import policies as policy_files
+    from pipeline import environment, settings
+    from pipeline.replay import Replay
+
+    recorded = files.read_call(customer, agent)
+    versions = policy_files.load(policies or demo_file("policies.yaml"))
+    replaying = Replay(recorded, calls, speed, environment.located(settings.load()))
+    _run(replaying.run(versions))
+    print(replaying.report())
+
+
+@app.command()
 def lag(
     watch: Annotated[bool, typer.Option(help="Refresh every two seconds until Ctrl-C.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="One JSON object a partition.")] = False,

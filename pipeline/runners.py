@@ -7,15 +7,19 @@ from collections.abc import Awaitable, Callable
 from connectors.base import Sink
 from pipeline.engines import sink as sinks
 from pipeline.engines.kafka import WorkerConfig
+from pipeline.progress import Progress
+
+_PROGRESS_S = 1.0
 
 
 class SinkRunner:
     """Runs one sink; ready from the start, because a store that is away only pauses its own sink."""
 
-    def __init__(self, sink: Sink, config: WorkerConfig) -> None:
+    def __init__(self, sink: Sink, config: WorkerConfig, progress: Progress) -> None:
         """Prepare; `run` consumes."""
         self._sink = sink
         self._config = config
+        self._progress = progress
 
     @property
     def is_ready(self) -> bool:
@@ -33,7 +37,13 @@ class SinkRunner:
         config = self._config
         work = asyncio.create_task(
             asyncio.to_thread(
-                sinks.run, self._sink, config.bootstrap, config.prefix, should_stop, instance_id=config.member
+                sinks.run,
+                self._sink,
+                config.bootstrap,
+                config.prefix,
+                should_stop,
+                instance_id=config.member,
+                on_progress=self._progress.note,
             )
         )
         stopping = asyncio.create_task(stop.wait())
@@ -46,9 +56,10 @@ class SinkRunner:
 class GatewayRunner:
     """Runs one gateway; ready once it serves pages."""
 
-    def __init__(self, serve: Callable[[Callable[[int], None]], Awaitable[None]]) -> None:
+    def __init__(self, serve: Callable[[Callable[[int], None]], Awaitable[None]], progress: Progress) -> None:
         """Prepare; `serve` is called with what to call when pages are served."""
         self._serve = serve
+        self._progress = progress
         self._is_serving = False
 
     @property
@@ -65,11 +76,19 @@ class GatewayRunner:
         """Serve until `stop`."""
         serving = asyncio.ensure_future(self._serve(self._note_ready))
         stopping = asyncio.create_task(stop.wait())
+        noting = asyncio.create_task(self._note_progress())
         await asyncio.wait({serving, stopping}, return_when=asyncio.FIRST_COMPLETED)
-        stopping.cancel()
+        for task in (stopping, noting):
+            task.cancel()
         if not serving.done():
             serving.cancel()
         await asyncio.gather(serving, return_exceptions=stop.is_set())
+
+    async def _note_progress(self) -> None:
+        while True:
+            await asyncio.sleep(_PROGRESS_S)
+            if self._is_serving:
+                self._progress.note()
 
     def _note_ready(self, _: int) -> None:
         self._is_serving = True

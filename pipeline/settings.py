@@ -42,6 +42,12 @@ class Settings(BaseSettings):
     redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey; empty means none")
     gateway_port: int = Field(8080, description="port of the agent page on 127.0.0.1; 0 picks a free one", ge=0)
     health_port: int = Field(0, description="port of the first worker's health page; 0 picks a free one", ge=0)
+    failpoint: float = Field(
+        0.0,
+        description="probability of each step of a checkpoint or takeover to end the worker; for crash tests",
+        ge=0,
+        le=1,
+    )
 
     @classmethod
     def settings_customise_sources(

@@ -6,6 +6,9 @@ partitions without a rebalance.
 
 One thread starts every child and outlives them all: the kernel ties a child's death signal to the thread that made it.
 A spare process stands by with everything imported, which is most of a worker's start: it becomes the next to restart.
+
+A worker that died three times without progress is started careful, to find the record that kills it; what dies on is
+waited for longer and longer.
 """
 
 import contextlib
@@ -21,14 +24,15 @@ from pathlib import Path
 
 from pipeline import processes
 from pipeline.errors import Fenced, InputError, PeerUnavailable, TrunklineError
+from pipeline.progress import KILLS, mark_file, suspect_file
 from pipeline.settings import Settings, environment
 
 EXIT_INPUT = 2  # the worker's: a setting is wrong, so another start would end the same way
 EXIT_FENCED = 78  # the worker's: another process holds its member id
 DRAIN_S = 15.0
-_BACKOFF_AFTER = 3  # deaths within the window
-_BACKOFF_WINDOW_S = 60.0
-_PROGRESS_S = 5.0  # a worker that lived so long has written a checkpoint: its death begins no series
+_CAREFUL_AFTER = 3  # deaths without progress between them; two more tell which record it was
+_WINDOW_S = 60.0
+_RESTARTS = 10  # within the window, whatever the progress: more would only heat the machine
 _BACKOFF_LIMIT_S = 30.0
 _POLL_S = 0.02
 _SPARE_AFTER_S = 5.0  # leave the processor to the workers that have just been started
@@ -42,11 +46,16 @@ class Child:
 
     group: str
     number: int
-    pid_file: Path
+    stem: Path  # its files in the run folder, without suffix
     process: subprocess.Popen[bytes] | None = None
-    started_s: float = 0.0
     deaths_s: list[float] = field(default_factory=list)
+    fruitless: int = 0  # deaths since the last progress
     due_s: float | None = 0.0  # when its next start is due; None while it runs
+
+    @property
+    def pid_file(self) -> Path:
+        """Names the process for whoever looks from outside."""
+        return self.stem.with_suffix(".pid")
 
     @property
     def pid(self) -> int:
@@ -81,7 +90,7 @@ class Supervisor:
         with self._turn:
             for _ in range(workers):
                 number = processes.claim_number(self._run_dir, group)
-                self._children.append(Child(group, number, self._run_dir / f"{group}-{number}.pid"))
+                self._children.append(Child(group, number, self._run_dir / f"{group}-{number}"))
             if not self._starter.is_alive():
                 self._starter.start()
             self._turn.wait_for(lambda: self.fault or all(child.process for child in self._children))
@@ -94,7 +103,7 @@ class Supervisor:
     @property
     def port_files(self) -> tuple[Path, ...]:
         """Where each child writes the port of its health page."""
-        return tuple(child.pid_file.with_suffix(".port") for child in self._children)
+        return tuple(child.stem.with_suffix(".port") for child in self._children)
 
     def check(self) -> None:
         """Raise what made a child stay down.
@@ -123,8 +132,13 @@ class Supervisor:
                 process.kill()
                 process.wait()
         for child in self._children:
-            child.pid_file.unlink(missing_ok=True)
-            child.pid_file.with_suffix(".port").unlink(missing_ok=True)
+            for file in (
+                child.pid_file,
+                child.stem.with_suffix(".port"),
+                mark_file(child.stem),
+                suspect_file(child.stem),
+            ):
+                file.unlink(missing_ok=True)
             processes.release_number(self._run_dir, child.group, child.number)
         self._children.clear()
         self._spare = None
@@ -156,7 +170,6 @@ class Supervisor:
             if now_s >= child.due_s:
                 self.restarts += child.process is not None
                 child.process = self._start(child)
-                child.started_s = now_s
                 child.due_s = None
             return
         assert child.process is not None  # nothing is due
@@ -170,13 +183,13 @@ class Supervisor:
             self.fault = Fenced(f"another process runs as member {child.group}-{child.number}")
         elif code == EXIT_INPUT:
             self.fault = InputError(f"a worker of {child.group} refused its settings")
-        if now_s - child.started_s > _PROGRESS_S:
-            child.deaths_s = []
-        child.deaths_s = [*(d for d in child.deaths_s if now_s - d < _BACKOFF_WINDOW_S), now_s]
-        child.due_s = now_s + _backoff_s(len(child.deaths_s))
+        child.fruitless = 0 if mark_file(child.stem).exists() else child.fruitless + 1
+        child.deaths_s = [*(d for d in child.deaths_s if now_s - d < _WINDOW_S), now_s]
+        child.due_s = now_s + backoff_s(child.fruitless, len(child.deaths_s))
 
     def _start(self, child: Child) -> subprocess.Popen[bytes]:
         """Tell the spare, or a process that is made now, whom it runs as."""
+        mark_file(child.stem).unlink(missing_ok=True)
         process = self._spare if self._spare and self._spare.poll() is None else self._make()
         self._spare, self._spare_due_s = None, time.monotonic() + _SPARE_AFTER_S
         waiting = child.pid_file.with_suffix(".tmp")
@@ -184,7 +197,8 @@ class Supervisor:
         waiting.replace(child.pid_file)
         assert process.stdin is not None  # `_make` asks for it
         with contextlib.suppress(BrokenPipeError):  # it has just died, as the next look will show
-            process.stdin.write(f"{child.group}\t{child.number}\t{self._run_dir}\n".encode())
+            careful = "careful" if child.fruitless >= _CAREFUL_AFTER else ""
+            process.stdin.write(f"{child.group}\t{child.number}\t{self._run_dir}\t{careful}\n".encode())
             process.stdin.close()
         return process
 
@@ -197,8 +211,12 @@ class Supervisor:
         )
 
 
-def _backoff_s(deaths: int) -> float:
-    """Restart at once at first; after three deaths without progress wait 1, 2, 4 ... 30 s."""
-    if deaths < _BACKOFF_AFTER:
-        return 0.0
-    return float(min(2 ** (deaths - _BACKOFF_AFTER), _BACKOFF_LIMIT_S))
+def backoff_s(fruitless: int, deaths: int) -> float:
+    """Return how long to wait after a death: nothing at first, then 1, 2, 4 ... 30 s.
+
+    Args:
+        fruitless: deaths since the last progress; a careful worker needs two to find the record that kills it.
+        deaths: within the last minute.
+    """
+    steps = max(fruitless - _CAREFUL_AFTER - KILLS, deaths - _RESTARTS)
+    return min(2.0 ** (steps - 1), _BACKOFF_LIMIT_S) if steps > 0 else 0.0

@@ -1,6 +1,7 @@
 """One worker process: `python -m pipeline.worker PARENT`, started by the supervisor.
 
-It stands by until a line on its input says whom it runs as: group, number and run folder, separated by tabs.
+It stands by until a line on its input says whom it runs as: group, number, run folder and "careful" or nothing
+(`pipeline/progress.py`), separated by tabs.
 Owns the process: signals, the parent's death, the log, the health page and exit codes. What it runs comes from
 `pipeline.app`.
 """
@@ -17,7 +18,9 @@ from typing import NoReturn
 import uvloop
 
 from pipeline import app, health, logs, processes, settings
+from pipeline.engines import failpoints
 from pipeline.errors import Fenced, InputError, TrunklineError
+from pipeline.progress import Progress
 from pipeline.supervisor import EXIT_FENCED, EXIT_INPUT
 
 EXIT_FAULT = 1
@@ -31,16 +34,18 @@ def main() -> NoReturn:
     line = sys.stdin.readline()
     if not line:  # it was never needed
         os._exit(0)
-    group, number, run_dir = line.rstrip("\n").split("\t")
+    group, number, run_dir, careful = line.rstrip("\n").split("\t")
     logs.configure(process=f"{group}-{number}")
-    code = asyncio.Runner(loop_factory=uvloop.new_event_loop).run(_exit_code(group, int(number), Path(run_dir)))
+    code = asyncio.Runner(loop_factory=uvloop.new_event_loop).run(
+        _exit_code(group, int(number), Path(run_dir) / f"{group}-{number}", careful)
+    )
     logging.shutdown()
     os._exit(code)
 
 
-async def _exit_code(group: str, number: int, run_dir: Path) -> int:
+async def _exit_code(group: str, number: int, stem: Path, careful: str) -> int:
     try:
-        await _run(group, number, run_dir)
+        await _run(group, number, stem, is_careful=bool(careful))
     except TrunklineError as fault:
         _log.error("stopped", extra={"reason": str(fault)})
         return {Fenced: EXIT_FENCED, InputError: EXIT_INPUT}.get(type(fault), EXIT_FAULT)
@@ -51,14 +56,15 @@ async def _exit_code(group: str, number: int, run_dir: Path) -> int:
     return 0
 
 
-async def _run(group: str, number: int, run_dir: Path) -> None:
+async def _run(group: str, number: int, stem: Path, *, is_careful: bool) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     loaded = settings.load()
-    runner = app.worker(loaded, group, number)
+    failpoints.arm(loaded.failpoint)
+    runner = app.worker(loaded, group, number, Progress(stem, is_careful=is_careful))
     port = loaded.health_port + number - 1 if loaded.health_port else 0
-    async with health.serve(runner, port, run_dir / f"{group}-{number}.port"):
+    async with health.serve(runner, port, stem.with_suffix(".port")):
         await runner.run(stop)
 
 

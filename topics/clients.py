@@ -6,16 +6,18 @@ Figures without a source here are from section 1 of `docs/architecture.md`.
 """
 
 import logging
+import time
 from collections.abc import Callable, Mapping
-from typing import Any, Literal
+from typing import Any, Literal, TypeVar
 from uuid import uuid4
 
-from confluent_kafka import Consumer, KafkaError, Message, Producer
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
 
 from pipeline.errors import EngineFault, Fenced, PeerUnavailable, TrunklineError
 
 Setting = str | int | float | bool | Callable[..., Any]  # librdkafka's callbacks have a signature each
+T = TypeVar("T")
 GroupProtocol = Literal["classic", "consumer"]
 
 # What the codec lets through (1 MiB) and ample room for key, headers and batch; `admin.py` tells topics the
@@ -32,9 +34,31 @@ _FINAL = {
     KafkaError.TOPIC_AUTHORIZATION_FAILED,
 }
 
+# What a reader meets while a broker starts, a topic is young or an owner's transaction is being resolved.
+_PASSING = {
+    KafkaError._ALL_BROKERS_DOWN,
+    KafkaError._TIMED_OUT,
+    KafkaError._TRANSPORT,
+    KafkaError._WAIT_COORD,
+    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
+    KafkaError.COORDINATOR_NOT_AVAILABLE,
+    KafkaError.LEADER_NOT_AVAILABLE,
+    KafkaError.NOT_COORDINATOR,
+    KafkaError.NOT_LEADER_FOR_PARTITION,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.REQUEST_TIMED_OUT,
+    KafkaError.UNKNOWN_TOPIC_OR_PART,
+    KafkaError.UNSTABLE_OFFSET_COMMIT,
+}
+# A dead owner's open transaction keeps its offsets unstable until the broker aborts it: `transaction.timeout.ms` (10 s)
+# and the broker's look for such transactions (every 10 s by default).
+PATIENCE_S = 30.0
+_RETRY_S = 0.1
+
 # Without a handler, the `logging` module prints warnings raw to stderr.
-_LOG = logging.getLogger("trunkline.kafka")
-_LOG.addHandler(logging.NullHandler())
+_RDKAFKA_LOG = logging.getLogger("trunkline.kafka")
+_RDKAFKA_LOG.addHandler(logging.NullHandler())
+_log = logging.getLogger(__name__)  # ours; the one above is librdkafka's
 
 _ANY_CLIENT: Mapping[str, Setting] = {
     "client.id": "trunkline",
@@ -78,7 +102,7 @@ def producer(bootstrap: str, **overrides: Setting) -> Producer:
         bootstrap: `host:port`, several separated by commas.
         overrides: settings by librdkafka's names; they win over ours.
     """
-    return Producer(_settings(bootstrap, _PRODUCER, overrides), logger=_LOG)
+    return Producer(_settings(bootstrap, _PRODUCER, overrides), logger=_RDKAFKA_LOG)
 
 
 def transactional_producer(bootstrap: str, transactional_id: str, **overrides: Setting) -> Producer:
@@ -90,7 +114,7 @@ def transactional_producer(bootstrap: str, transactional_id: str, **overrides: S
         overrides: settings by librdkafka's names; they win over ours.
     """
     own: Mapping[str, Setting] = {"transactional.id": transactional_id}
-    return Producer(_settings(bootstrap, _PRODUCER, _TRANSACTIONAL, own, overrides), logger=_LOG)
+    return Producer(_settings(bootstrap, _PRODUCER, _TRANSACTIONAL, own, overrides), logger=_RDKAFKA_LOG)
 
 
 def consumer(
@@ -114,7 +138,7 @@ def consumer(
     if instance_id is not None:
         own["group.instance.id"] = instance_id
     spoken = _CLASSIC if protocol == "classic" else {}
-    return Consumer(_settings(bootstrap, _CONSUMER, spoken, own, overrides), logger=_LOG)
+    return Consumer(_settings(bootstrap, _CONSUMER, spoken, own, overrides), logger=_RDKAFKA_LOG)
 
 
 def tail_consumer(bootstrap: str, **overrides: Setting) -> Consumer:
@@ -123,12 +147,12 @@ def tail_consumer(bootstrap: str, **overrides: Setting) -> Consumer:
     It joins no group and commits nothing; librdkafka wants a group name all the same.
     """
     own: Mapping[str, Setting] = {"group.id": f"tail-{uuid4().hex}"}
-    return Consumer(_settings(bootstrap, _CONSUMER, own, overrides), logger=_LOG)
+    return Consumer(_settings(bootstrap, _CONSUMER, own, overrides), logger=_RDKAFKA_LOG)
 
 
 def admin(bootstrap: str, **overrides: Setting) -> AdminClient:
     """Open a client for topics, groups and offsets."""
-    return AdminClient(_settings(bootstrap, overrides), logger=_LOG)
+    return AdminClient(_settings(bootstrap, overrides), logger=_RDKAFKA_LOG)
 
 
 def _settings(bootstrap: str, *layers: Mapping[str, Setting]) -> dict[str, Any]:  # as confluent_kafka declares it
@@ -151,7 +175,7 @@ def sound(message: Message) -> bool:
         return True
     if error.fatal() or error.code() in _FINAL:
         raise fault(error)
-    _LOG.warning("the consumer reported a passing error", extra={"error": error.name()})
+    _log.warning("the consumer reported a passing error", extra={"error": error.name()})
     return False
 
 
@@ -166,6 +190,22 @@ def fault(error: KafkaError) -> TrunklineError:
     if error.code() == KafkaError._AUTO_OFFSET_RESET:
         return EngineFault(LOST)
     return PeerUnavailable(f"the consumer failed: {error.name()}")
+
+
+def patiently(ask: Callable[[], T]) -> T:
+    """Ask again while the broker's trouble is of the passing kind.
+
+    Raises:
+        KafkaException: it is of another kind, or does not pass within `PATIENCE_S`.
+    """
+    deadline_s = time.monotonic() + PATIENCE_S
+    while True:
+        try:
+            return ask()
+        except KafkaException as failure:
+            if failure.args[0].code() not in _PASSING or time.monotonic() > deadline_s:
+                raise
+        time.sleep(_RETRY_S)
 
 
 def is_fenced(error: KafkaError) -> bool:

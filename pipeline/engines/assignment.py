@@ -14,13 +14,13 @@ import logging
 import os
 import threading
 import time
-from collections.abc import Callable, Coroutine
+from collections.abc import Coroutine
 from dataclasses import dataclass
-from typing import Any, Protocol, TypeVar
+from typing import Any, Protocol
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from pipeline.engines import commits
+from pipeline.engines import commits, failpoints
 from pipeline.engines.tables import read_changelogs
 from pipeline.errors import EngineFault
 from pipeline.topology import Group
@@ -30,34 +30,11 @@ POLL_S = 0.1
 BATCH = 500
 METADATA_S = 0.2  # asking for the group metadata costs a round trip to the client's own thread
 REQUEST_S = 10.0
-RETRY_S = 0.1
-# A dead owner's open transaction keeps its offsets unstable until the broker aborts it: `transaction.timeout.ms` (10 s)
-# and the broker's look for such transactions (every 10 s by default).
-STABLE_S = 30.0
 STUCK_LOOP_S = 5.0  # heartbeats alone must not keep partitions
 STUCK_EXIT = 70  # EX_SOFTWARE
 ABANDON_S = 5.0
 
-# What a takeover meets while a broker starts, a topic is young or an owner's transaction is being resolved.
-_PASSING = {
-    KafkaError._ALL_BROKERS_DOWN,
-    KafkaError._TIMED_OUT,
-    KafkaError._TRANSPORT,
-    KafkaError._WAIT_COORD,
-    KafkaError.COORDINATOR_LOAD_IN_PROGRESS,
-    KafkaError.COORDINATOR_NOT_AVAILABLE,
-    KafkaError.LEADER_NOT_AVAILABLE,
-    KafkaError.NOT_COORDINATOR,
-    KafkaError.NOT_LEADER_FOR_PARTITION,
-    KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError.REQUEST_TIMED_OUT,
-    KafkaError.UNKNOWN_TOPIC_OR_PART,
-    KafkaError.UNSTABLE_OFFSET_COMMIT,
-}
-
 _log = logging.getLogger(__name__)
-
-T = TypeVar("T")
 
 
 @dataclass(frozen=True, slots=True)
@@ -200,7 +177,7 @@ class Assignment:
         if not partitions:
             return {}
         wanted = [TopicPartition(self._prefix + topic, n) for n in partitions for topic in self._group.inputs]
-        found = _patiently(lambda: _sound(self._consumer.committed(wanted, timeout=STABLE_S)))
+        found = clients.patiently(lambda: _sound(self._consumer.committed(wanted, timeout=clients.PATIENCE_S)))
         inputs = len(self._group.inputs)
         rows = [found[at : at + inputs] for at in range(0, len(found), inputs)]
         taken = {n: self._position(committed) for n, committed in zip(partitions, rows, strict=True)}
@@ -210,18 +187,20 @@ class Assignment:
             for topic, at in position.offsets.items()
         ]
         self._raise(raised)
+        failpoints.reach("raised")
         changelog = self._prefix + catalogue.changelog(self._group.name)
         rows_of = read_changelogs(self._bootstrap, changelog, {n: name for n, (_, name) in taken.items()})
         if any(name is None for _, name in taken.values()):
-            # No name says of which checkpoint the rows must be. Still being the owner says that they are no later one's.
+            # No name says of which checkpoint the rows must be; to own it still says that they are no later owner's.
             self._raise(raised)
         for n, (position, _) in taken.items():
             position.rows.update(rows_of[n])
+        failpoints.reach("restored")
         return {n: position for n, (position, _) in taken.items()}
 
     def _raise(self, offsets: list[TopicPartition]) -> None:
         """Commit offsets with a raised epoch; refused where the partition has another owner."""
-        _patiently(lambda: _sound(self._consumer.commit(offsets=offsets, asynchronous=False) or []))
+        clients.patiently(lambda: _sound(self._consumer.commit(offsets=offsets, asynchronous=False) or []))
 
     def _position(self, committed: list[TopicPartition]) -> tuple[Position, str | None]:
         """Return where a partition begins, and the name of its last checkpoint; None if it never had an owner."""
@@ -236,7 +215,7 @@ class Assignment:
         return Position(epoch + 1, offsets, ends, {}), name
 
     def _limits(self, one: TopicPartition) -> tuple[int, int]:
-        return _patiently(lambda: self._consumer.get_watermark_offsets(one, timeout=REQUEST_S))
+        return clients.patiently(lambda: self._consumer.get_watermark_offsets(one, timeout=REQUEST_S))
 
     def _revoke(self, consumer: Consumer, leads: list[TopicPartition]) -> None:
         self._give_up(consumer, leads, is_lost=self._is_abandoned)
@@ -263,22 +242,6 @@ class Assignment:
             if time.monotonic() - self._beat_s > STUCK_LOOP_S:
                 _log.critical("the event loop is stuck; leaving the partitions to another worker")
                 os._exit(STUCK_EXIT)
-
-
-def _patiently(ask: Callable[[], T]) -> T:
-    """Ask again while the broker's trouble is of the passing kind.
-
-    Raises:
-        KafkaException: it is of another kind, or does not pass.
-    """
-    deadline_s = time.monotonic() + STABLE_S
-    while True:
-        try:
-            return ask()
-        except KafkaException as failure:
-            if failure.args[0].code() not in _PASSING or time.monotonic() > deadline_s:
-                raise
-        time.sleep(RETRY_S)
 
 
 def _sound(partitions: list[TopicPartition]) -> list[TopicPartition]:

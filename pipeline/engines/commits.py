@@ -12,6 +12,7 @@ from typing import Any, NoReturn
 
 from confluent_kafka import KafkaError, KafkaException, Producer, TopicPartition
 
+from pipeline.engines import failpoints
 from pipeline.errors import PeerUnavailable
 
 _CALL_S = 5.0  # one attempt; the same call goes on where the last one stopped
@@ -64,8 +65,11 @@ class Committer:
             producer.begin_transaction()
             for partition, row, value in rows:
                 _produce(producer, changelog, partition, row, value)
+            failpoints.reach("written")
             _persist(producer.send_offsets_to_transaction, offsets, group)
+            failpoints.reach("positioned")
             _persist(producer.commit_transaction)
+            failpoints.reach("committed")
         except KafkaException as failure:
             self._give_up(producer, failure.args[0])
 

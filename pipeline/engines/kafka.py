@@ -23,6 +23,7 @@ from typing import Any
 from confluent_kafka import Consumer, Message, TopicPartition
 
 from pipeline import metrics
+from pipeline.engines import failpoints
 from pipeline.engines.assignment import Assignment, Position
 from pipeline.engines.commits import CommitRefused, Committer, metadata
 from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Question
@@ -31,6 +32,7 @@ from pipeline.engines.tables import Tables
 from pipeline.engines.task import Task
 from pipeline.errors import EngineFault, RecordRefused
 from pipeline.machine import Failed
+from pipeline.progress import Progress
 from pipeline.topology import Group
 from topics import clients, codec, deadletters
 from topics.catalogue import changelog
@@ -84,11 +86,21 @@ class _Owned:
 class KafkaWorker:
     """See the module."""
 
-    def __init__(self, config: WorkerConfig, group: Group, services: Mapping[str, Service]) -> None:
-        """Make the clients; nothing is consumed before `run`."""
+    def __init__(
+        self, config: WorkerConfig, group: Group, services: Mapping[str, Service], progress: Progress | None = None
+    ) -> None:
+        """Make the clients; nothing is consumed before `run`.
+
+        Args:
+            config: who this worker is.
+            group: its stages.
+            services: what they ask, by name.
+            progress: what its supervisor will know of this life; None where there is no supervisor.
+        """
         self._config = config
         self._group = group
         self._services = services
+        self._progress = progress
         self._machines = {stage.name: stage.machine() for stage in group.stages}
         self._owned: dict[int, _Owned] = {}
         self._answers: dict[tuple[int, str, bytes, str], asyncio.Task[None]] = {}
@@ -182,6 +194,8 @@ class KafkaWorker:
             for message in messages:
                 self._take(message)
                 await self._outbox.room()
+                while self._is_careful and self._answers:  # an answer that kills must be this record's
+                    await asyncio.wait(set(self._answers.values()))
                 if time.monotonic() > until_s:
                     await asyncio.sleep(0)
                     until_s = time.monotonic() + SLICE_S
@@ -204,12 +218,23 @@ class KafkaWorker:
             owned.task.skip(topic, offset)
             effects = Effects(refusal=refusal)
         else:
-            effects = owned.task.feed(Input(topic, offset, key, record, message.timestamp()[1]))
+            effects = self._feed(owned.task, partition, Input(topic, offset, key, record, message.timestamp()[1]))
         self._carry_out(partition, owned, effects)
         if effects.refusal is None:
             self._refused_in_row = 0
         else:
             self._bury(topic, message, effects)
+
+    @property
+    def _is_careful(self) -> bool:
+        return self._progress is not None and self._progress.is_careful
+
+    def _feed(self, task: Task, partition: int, given: Input) -> Effects:
+        """Feed one record, unless this worker is careful and the record is known to end it."""
+        place = (given.topic, partition, given.offset)
+        if self._progress is not None and self._progress.is_careful and self._progress.has_killed(place):
+            return task.refuse(given, RecordRefused("the record has ended its worker twice"))
+        return task.feed(given)
 
     def _hand_over(self, message: Message) -> None:
         """Take one record of a global table to the loop: a machine is never in two threads."""
@@ -245,6 +270,7 @@ class KafkaWorker:
         """Let collected outputs go once the partition has passed the ends found at takeover."""
         for output in owned.task.release():
             self._write(partition, output)
+        failpoints.reach("released")
         self._metrics.takeover.observe(time.monotonic() - owned.taken_s)
 
     def _write(self, partition: int, output: Output) -> None:
@@ -312,17 +338,20 @@ class KafkaWorker:
     async def _checkpoints(self) -> None:
         while True:
             await asyncio.sleep(CHECKPOINT_S)
-            await self._checkpoint()
+            if await self._checkpoint() and self.is_ready and self._progress is not None:
+                self._progress.note()
 
-    async def _checkpoint(self) -> None:
-        """Copy in one step, then commit on the commit thread while the flow goes on.
+    async def _checkpoint(self) -> bool:
+        """Copy in one step, then commit on the commit thread while the flow goes on; False if it was refused.
 
         Nothing is copied after a fault: between it and the end of the worker, a checkpoint would be past its record.
         """
         async with self._committing:
+            if self._is_in_doubt:
+                return False
             tasks = {n: one.task for n, one in self._owned.items() if one.task.is_caught_up and one.task.has_moved}
-            if not tasks or self._is_in_doubt:
-                return
+            if not tasks:
+                return True
             started_s = time.monotonic()
             copies = {n: task.checkpoint() for n, task in tasks.items()}
             work = self._transaction(tasks, copies)
@@ -333,8 +362,9 @@ class KafkaWorker:
                     tasks[n].keep(copy)
                 self._metrics.checkpoints_refused.inc()
                 _log.warning("a checkpoint was refused and will be tried again", extra={"reason": str(refusal)})
-            else:
-                self._metrics.checkpoint.observe(time.monotonic() - started_s)
+                return False
+            self._metrics.checkpoint.observe(time.monotonic() - started_s)
+            return True
 
     def _transaction(self, tasks: dict[int, Task], copies: dict[int, Checkpoint]) -> Callable[[], None]:
         """Gather all that the commit needs in the step of the copies; the group metadata, too, is as old as they are.
@@ -350,7 +380,9 @@ class KafkaWorker:
         ]
 
         def commit() -> None:
+            failpoints.reach("copied")
             self._outbox.wait(barrier, DELIVERY_LIMIT_S)
+            failpoints.reach("delivered")
             self._committer.commit(self._config.prefix + changelog(self._group.name), rows, offsets, group)
 
         return commit

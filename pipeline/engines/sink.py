@@ -11,7 +11,7 @@ import logging
 import random
 import threading
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from functools import partial
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
@@ -38,7 +38,13 @@ Refused = tuple[Message, RecordRefused]
 
 
 def run(
-    sink: Sink, bootstrap: str, prefix: str, should_stop: threading.Event, *, instance_id: str | None = None
+    sink: Sink,
+    bootstrap: str,
+    prefix: str,
+    should_stop: threading.Event,
+    *,
+    instance_id: str | None = None,
+    on_progress: Callable[[], None] = lambda: None,
 ) -> None:
     """Carry the sink's topics into its store until told to stop; then commit what is written and leave.
 
@@ -49,6 +55,7 @@ def run(
         should_stop: noticed within about `POLL_S`, also while the store is away.
         instance_id: static member id; with it, a restart after a crash has its partitions back at once
             instead of after the session's 6 s.
+        on_progress: called, often, while all that has come is written.
 
     Raises:
         EngineFault: a committed position is no longer in its topic, or hundreds of records in a row were
@@ -59,7 +66,7 @@ def run(
     try:
         if _prepare(sink, should_stop):
             consumer = clients.consumer(bootstrap, prefix + sink.name, instance_id=instance_id, on_commit=_on_commit)
-            _SinkLoop(sink, consumer, clients.producer(bootstrap), prefix, should_stop).run()
+            _SinkLoop(sink, consumer, clients.producer(bootstrap), prefix, should_stop).run(on_progress)
     finally:
         sink.close()
 
@@ -94,7 +101,7 @@ class _SinkLoop:
         self._is_paused = False
         self._refused_in_row = 0
 
-    def run(self) -> None:
+    def run(self, on_progress: Callable[[], None]) -> None:
         """Take, write, commit."""
         topics = [self._prefix + topic for topic in self._sink.topics]
         try:
@@ -102,6 +109,8 @@ class _SinkLoop:
             while not self._should_stop.is_set():
                 self._take()
                 self._settle()
+                if not self._batch and self._consumer.assignment():
+                    on_progress()
         except KafkaException as failure:
             raise clients.fault(failure.args[0]) from None
         finally:

@@ -133,6 +133,13 @@ class Task:
         self._changed.update((name, given.key) for name in step.touched)
         return self._hold(step.effects)
 
+    def refuse(self, given: Input, refusal: RecordRefused) -> Effects:
+        """Pass one record that no machine may see, and shut its contact."""
+        self.skip(given.topic, given.offset)
+        step = _Step(given.key, self._contacts.touch(given.key), given.cause_ms)
+        self._refuse(step, refusal)
+        return self._hold(step.effects)
+
     def skip(self, topic: str, offset: int) -> None:
         """Pass one record; also what `feed` does first."""
         self.positions[topic] = offset + 1

@@ -19,13 +19,6 @@ from tests.system.conftest import Called
 pytestmark = pytest.mark.system
 
 SPEED = 2.0
-IDENTITIES = {
-    "turns": "turn_id",
-    "moments": "turn_id",
-    "guidance": "guidance_id",
-    "audio_redactions": "turn_id",
-    "contacts": "contact_id",
-}
 PLANS = {
     "speech": [(share, "speech") for share in kills.moments(1, "speech", 2)],
     "language": sorted(
@@ -53,7 +46,7 @@ def died(folder: Path, plan: Sequence[tuple[float, str]]) -> Died:
                     dict(row)
                     for (row,) in connection.execute(f"SELECT to_jsonb(t) FROM trunkline.{table} t").fetchall()
                 ]
-                for table in IDENTITIES
+                for table in kills.IDENTITIES
             }
     return Died(outcome, rows)
 
@@ -67,8 +60,8 @@ def test_every_planned_worker_died(ran: Died, capsys: pytest.CaptureFixture[str]
     assert [one.group for one in ran.outcome.kills] in [[group for _, group in plan] for plan in PLANS.values()]
     with capsys.disabled():
         for kill in ran.outcome.kills:
-            pause = "-" if kill.pause_s is None else format(kill.pause_s, ".2f")
-            print(f"\n{kill.group}: pause {pause} s", end="")  # noqa: T201 - the figures are the point
+            late = "-" if kill.late_s is None else format(kill.late_s, ".2f")
+            print(f"\n{kill.group}: back after {kill.back_s:.2f} s, outputs {late} s late", end="")  # noqa: T201 - the figures are the point
 
 
 def test_the_turns_are_those_of_the_quiet_run(ran: Died, memory_call: Called) -> None:
@@ -76,7 +69,7 @@ def test_the_turns_are_those_of_the_quiet_run(ran: Died, memory_call: Called) ->
 
 
 def test_an_identity_has_one_row(ran: Died) -> None:
-    for table, name in IDENTITIES.items():
+    for table, name in kills.IDENTITIES.items():
         counted = Counter(str(row[name]) for row in ran.rows[table])
         assert counted, table
         assert [] == [identity for identity, count in counted.items() if count > 1], table

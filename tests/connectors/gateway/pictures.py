@@ -4,7 +4,7 @@ import asyncio
 import sys
 from pathlib import Path
 
-from tests.browser import browser
+from bench.browser import browser
 from tests.connectors.gateway import screenplay as play
 from tests.connectors.gateway.screenplay import CALL, Stage, serve
 

@@ -8,9 +8,9 @@ from urllib.parse import urlsplit
 import pytest
 import pytest_asyncio
 
+from bench.browser import Browser, browser
 from connectors.gateway.board import Board, Frame, Shown
 from connectors.gateway.hub import Hub
-from tests.browser import Browser, browser
 from tests.connectors.gateway import screenplay as play
 from tests.connectors.gateway.screenplay import CALL, Served, Stage, serve
 from topics.records import Guidance, Hint, Point

@@ -1,6 +1,7 @@
 """Topics, workers and readers on a real broker, for the tests of the Kafka engine."""
 
 import asyncio
+import os
 import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
@@ -14,11 +15,13 @@ from pipeline.engines.kafka import KafkaWorker, Service, WorkerConfig
 from pipeline.engines.memory import MemoryLog
 from pipeline.errors import EngineFault
 from pipeline.machine import Ask, Machine
+from pipeline.progress import Progress
 from pipeline.topology import Stage, group_of
 from topics import clients, codec, deadletters
 from topics.keys import partition_of
 from topics.records import ContactEvent, Moment, Moments, Record, SegmentWords, Turn, Watermark
 
+DEADLY_EXIT = 9
 LIMIT_S = 60.0  # of any wait; the machine is shared
 LARGE = 20_000  # characters
 
@@ -35,14 +38,14 @@ class Counter(Machine[Seen]):
 
     A partial is a question, whose answer is a turn; `never mind` withdraws what is open. `hint` and `none` are one set
     each, of one identity. `large` is more than a broker may take, `fault` breaks a promise of the engine, `stuck` the
-    loop.
+    loop, `deadly` the process.
     """
 
     state = Seen
 
     def on_record(self, state: Seen, record: Record) -> Sequence[Record]:
         match record:
-            case SegmentWords(asr="poison" | "fault" | "stuck"):
+            case SegmentWords(asr="poison" | "fault" | "stuck" | "deadly"):
                 fail(record.asr)
             case SegmentWords(is_final=False):
                 state.open.append(str(record.first_sample))
@@ -81,6 +84,8 @@ def fail(how: str) -> NoReturn:
     """Do what no machine may do."""
     if how == "stuck":
         time.sleep(60)
+    if how == "deadly":
+        os._exit(DEADLY_EXIT)
     raise EngineFault("broken on purpose") if how == "fault" else ValueError(how)
 
 
@@ -172,11 +177,15 @@ class Place:
 
     @asynccontextmanager
     async def working(
-        self, stages: tuple[Stage, ...], member: str = "one", services: Mapping[str, Service] | None = None
+        self,
+        stages: tuple[Stage, ...],
+        member: str = "one",
+        services: Mapping[str, Service] | None = None,
+        progress: Progress | None = None,
     ) -> Any:  # an async iterator of KafkaWorker, which the decorator turns into a context manager
         """Run a worker in this process; leave it with a drain."""
         config = WorkerConfig(self.bootstrap, self.prefix, self.prefix + member)
-        worker = KafkaWorker(config, group_of(stages[0].group, stages), services or {"oracle": echo})
+        worker = KafkaWorker(config, group_of(stages[0].group, stages), services or {"oracle": echo}, progress)
         stop = asyncio.Event()
         running = asyncio.create_task(worker.run(stop))
         try:

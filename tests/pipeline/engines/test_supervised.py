@@ -19,7 +19,7 @@ from pipeline.engines.memory import MemoryLog
 from pipeline.engines.revisions import REVISIONS_PER_EPOCH
 from pipeline.processes import is_alive
 from pipeline.supervisor import Supervisor
-from tests.pipeline.engines.stations import COUNTER, LIMIT_S, Place, said
+from tests.pipeline.engines.stations import COUNTER, DEADLY_EXIT, LIMIT_S, Place, said
 from tests.simulation import scripts
 from tests.simulation.crashes import quiet
 from tests.simulation.outcome import broken_promises, finals
@@ -37,6 +37,22 @@ from tests.pipeline.engines.stations import COUNTER, Place
 async def main():
     async with Place(sys.argv[1], sys.argv[2]).working(COUNTER):
         await asyncio.Event().wait()
+
+asyncio.run(main())
+"""
+
+
+CAREFUL = """
+import asyncio, sys
+from pathlib import Path
+from pipeline.progress import Progress
+from tests.pipeline.engines.stations import COUNTER, Place
+
+async def main():
+    progress = Progress(Path(sys.argv[3]), is_careful=True)
+    async with Place(sys.argv[1], sys.argv[2]).working(COUNTER, progress=progress):
+        while progress.is_careful:
+            await asyncio.sleep(0.1)
 
 asyncio.run(main())
 """
@@ -175,6 +191,21 @@ def test_a_stuck_loop_ends_the_process(broker: str, prefix: str) -> None:
         assert 70 == stuck.wait(LIMIT_S)
     finally:
         stuck.kill()
+
+
+def test_the_record_that_ends_a_careful_worker_twice_is_dead_lettered(broker: str, prefix: str, tmp_path: Path) -> None:
+    """Its contact is shut, and every other contact goes on."""
+    place = Place(broker, prefix)
+    place.create(COUNTER)
+    records = [said(0), said(1, asr="deadly"), said(2), said(3, "other")]
+    place.send(("transcript.words", f"t|{record.contact_id}".encode(), record) for record in records)
+    command = [sys.executable, "-c", CAREFUL, broker, prefix, str(tmp_path / "counter-1")]
+    ends = [subprocess.run(command, check=False, timeout=LIMIT_S).returncode for _ in range(3)]
+    assert [DEADLY_EXIT, DEADLY_EXIT, 0] == ends
+    moments = place.until(["moments"], lambda records: len(records) == 2)
+    assert {"c", "other"} == {record.contact_id for record in moments}
+    dead = place.until(["transcript.words.dead"], lambda records: len(records) == 2)
+    assert [records[1], records[2]] == dead
 
 
 def send(place: Place, events: tuple[Event, ...]) -> None:

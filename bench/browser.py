@@ -1,4 +1,4 @@
-"""A headless Chromium for tests, driven through chromedriver's HTTP interface (w3.org/TR/webdriver2).
+"""A headless Chromium for tests and reports, driven through chromedriver's HTTP interface (w3.org/TR/webdriver2).
 
 Owns the two processes, their profile folder and the few commands that the page tests need.
 """
@@ -35,11 +35,11 @@ class Browser:
         """Load a page and wait for its `load` event."""
         await self._command("url", url=url)
 
-    async def run(self, script: str, *arguments: object) -> Any:  # whatever JSON the script returns
+    async def run(self, script: str, *arguments: object) -> Any:  # noqa: ANN401 - whatever JSON the script returns
         """Run a function body in the page; `arguments` are its `arguments`, a returned promise is awaited."""
         return await self._command("execute/sync", script=script, args=arguments)
 
-    async def until(self, script: str, *arguments: object, limit_s: float = 10.0) -> Any:  # as for `run`
+    async def until(self, script: str, *arguments: object, limit_s: float = 10.0) -> Any:  # noqa: ANN401 - as for `run`
         """Run a function body again and again until it returns something true.
 
         Raises:
@@ -88,7 +88,7 @@ class Browser:
     async def _devtools(self, command: str, **parameters: object) -> None:
         await self._command("goog/cdp/execute", cmd=command, params=parameters)
 
-    async def _command(self, name: str, **body: object) -> Any:  # JSON of many shapes
+    async def _command(self, name: str, **body: object) -> Any:  # noqa: ANN401 - JSON of many shapes
         method, json_body = ("GET", None) if name == "screenshot" else ("POST", body)
         path = f"/session/{self._session}/{name}"
         async with self._http.request(method, path, json=json_body) as reply:

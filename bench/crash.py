@@ -1,0 +1,375 @@
+"""The crash suite: workers, broker and partitions are disturbed under live calls, and every final turn is compared.
+
+Each fault has a run of its own: calls in real time through two workers of each text and speech group, scripted words
+on the samples of a recording, so that the detector works and the truth is known. A pause is how far the latest output
+that followed a fault stood behind its cause. Exit 3 when a turn was lost, doubled or out of order.
+"""
+
+import argparse
+import asyncio
+import math
+import os
+import signal
+import statistics
+import sys
+import tempfile
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from random import Random
+
+from bench.report import Report
+from bench.watched import DEFAULT, JARS, Child, Recording, is_ready, plain_environment, wait_until
+from connectors import policies
+from pipeline import broker, call, environment, results, settings
+from pipeline.call import Request
+from pipeline.cli import demo_file
+from pipeline.engines import failpoints
+from pipeline.processes import is_alive
+from pipeline.replay import Replay
+from pipeline.results import Entry
+from pipeline.running import RUN_DIR
+from topics.records import Policy, RedactedTurn
+
+GROUPS = ("speech", "language")
+WORKERS = 2
+CALLS = 8
+KILLS = 50
+STORM_S = 120.0
+STORM_STEP_S = 3.0
+FAILPOINT = 0.02  # of each step; about one death in ten seconds of four workers
+_MARGIN_S = 3.0  # after the first call's begin, without a fault
+_GAP_S = 3.5  # between two faults: a worker is back within it
+_OUTPUTS = ("speech.marks", "transcript.redacted")
+_LIMIT_S = 60.0
+_AFTER_S = 20.0  # of a fault: what is late later has another cause
+_START = ("-m", "pipeline", "run", "--workers")
+
+Finals = dict[tuple[str, int], str]  # text by track and first sample
+
+
+@dataclass(slots=True)
+class Verdict:
+    """What the oracle says about the calls of some runs."""
+
+    turns: int = 0
+    lost: int = 0
+    duplicated: int = 0
+    misordered: int = 0
+
+    def judge(self, entries: Sequence[Entry], truth: Finals) -> None:
+        """Compare one call's final turns with the truth; `entries` in the order of the log."""
+        finals = [one.record for one in entries if isinstance(one.record, RedactedTurn) and one.record.is_final]
+        current: dict[tuple[str, int], RedactedTurn] = {}
+        order: dict[str, list[int]] = defaultdict(list)
+        contents: dict[tuple[str, int], RedactedTurn] = {}
+        for turn in finals:
+            place = (turn.track, turn.first_sample)
+            if place not in current:
+                order[turn.track].append(turn.first_sample)
+            if place not in current or turn.rev > current[place].rev:
+                current[place] = turn
+            self.duplicated += contents.setdefault((turn.turn_id, turn.rev), turn) != turn
+        self.turns += len(truth)
+        self.lost += sum(place not in current or current[place].text != text for place, text in truth.items())
+        self.duplicated += len(current.keys() - truth.keys())
+        self.misordered += sum(starts != sorted(starts) for starts in order.values())
+
+
+@dataclass(slots=True)
+class Faults:
+    """What one kind of fault has done.
+
+    Attributes:
+        at_s: when each struck, seconds since the epoch.
+        pauses_s: by fault.
+    """
+
+    at_s: list[float] = field(default_factory=list)
+    pauses_s: list[float] = field(default_factory=list)
+    verdict: Verdict = field(default_factory=Verdict)
+    runs: int = 0
+    count: int = 0  # of failpoints, which nobody strikes from outside
+
+
+class Place:
+    """A broker of its own, and supervised workers of each group."""
+
+    def __init__(self, folder: Path, recording: Recording) -> None:
+        """Start everything; `close` ends it."""
+        self.folder = folder
+        self.recording = recording
+        self._run_dir = folder / RUN_DIR
+        self._children: dict[str, list[Child]] = defaultdict(list)
+        running = broker.start(folder, libs=JARS)
+        self.settings = settings.load(kafka_bootstrap=running.bootstrap, partitions=4, asr=recording.asr)
+        environment.apply(self.settings, environment.plan(self.settings))
+        self.start_all()
+
+    def start(self, group: str, workers: int, failpoint: float = 0.0) -> Child:
+        """Start a supervisor of some workers."""
+        told = {
+            "KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
+            "TRUNKLINE_PARTITIONS": str(self.settings.partitions),
+            "TRUNKLINE_ASR": self.settings.asr,
+            "TRUNKLINE_FAILPOINT": str(failpoint),
+            "PYTHONPYCACHEPREFIX": str(self.folder / ".compiled"),
+            "PYTHONDONTWRITEBYTECODE": "",
+        }
+        child = Child(
+            (sys.executable, *_START, str(workers), "--group", group), self.folder, plain_environment() | told
+        )
+        self._children[group].append(child)
+        return child
+
+    def start_all(self, failpoint: float = 0.0) -> None:
+        """Start the workers of every group and wait until their partitions are theirs."""
+        for group in GROUPS:
+            self.start(group, WORKERS, failpoint)
+        if not failpoint:
+            self.wait_until_ready()
+
+    def stop_all(self) -> None:
+        """Drain every supervisor."""
+        for children in self._children.values():
+            for child in children:
+                child.process.terminate()
+        for children in self._children.values():
+            for child in children:
+                child.end()
+        self._children.clear()
+
+    def wait_until_ready(self) -> None:
+        """Wait until every worker answers so.
+
+        Raises:
+            RuntimeError: one does not.
+        """
+        stems = [self._run_dir / f"{group}-{n}" for group in GROUPS for n in range(1, WORKERS + 1)]
+        if not wait_until(lambda: all(is_ready(stem) for stem in stems), _LIMIT_S):
+            raise RuntimeError(f"not every worker is ready after {_LIMIT_S:.0f} s")
+
+    def pid(self, group: str, number: int) -> int:
+        """Return the process id of a worker at this moment."""
+        return int((self._run_dir / f"{group}-{number}.pid").read_text())
+
+    def deaths_at_failpoints(self) -> int:
+        """Count those of the workers that run now."""
+        return sum(child.err.count(failpoints.SAID) for children in self._children.values() for child in children)
+
+    def kill_broker(self) -> None:
+        """End the broker with SIGKILL and start it again."""
+        running = broker.status(self.folder)
+        assert running is not None  # this place has started it
+        os.kill(running.pid, signal.SIGKILL)
+        wait_until(lambda: not is_alive(running.pid), _LIMIT_S)
+        broker.start(self.folder, libs=JARS)
+
+    def close(self) -> None:
+        """End everything."""
+        self.stop_all()
+        broker.stop(self.folder)
+
+
+Strike = Callable[[Place, Random], None]
+
+
+def kill_worker(place: Place, random: Random) -> None:
+    """Kill -9 of one worker; its supervisor starts it again."""
+    os.kill(place.pid(random.choice(GROUPS), random.randint(1, WORKERS)), signal.SIGKILL)
+
+
+def stop_for_long(place: Place, random: Random) -> None:
+    """SIGSTOP for longer than the session, so that the other worker takes over; then SIGCONT: a zombie."""
+    pid = place.pid(random.choice(GROUPS), random.randint(1, WORKERS))
+    os.kill(pid, signal.SIGSTOP)
+    time.sleep(10)
+    os.kill(pid, signal.SIGCONT)
+
+
+def kill_broker(place: Place, _: Random) -> None:
+    """Kill -9 of the only broker, and its restart."""
+    place.kill_broker()
+
+
+def move_partitions(place: Place, random: Random) -> None:
+    """Add a third worker, which takes partitions, and drain it: they move away and back."""
+    extra = place.start(random.choice(GROUPS), 1)
+    time.sleep(8)
+    extra.process.terminate()
+    extra.end()
+
+
+def storm(place: Place, random: Random) -> None:
+    """Add or remove a worker, every three seconds for two minutes."""
+    until_s = time.monotonic() + STORM_S
+    extra: list[Child] = []
+    while time.monotonic() < until_s:
+        if extra and random.random() < 0.5:
+            extra.pop(random.randrange(len(extra))).process.terminate()
+        else:
+            extra.append(place.start(random.choice(GROUPS), 1))
+        time.sleep(STORM_STEP_S)
+    for child in extra:
+        child.process.terminate()
+
+
+def let_failpoints_strike(_: Place, __: Random) -> None:
+    """Nothing from outside: the workers end themselves between the steps of checkpoints and takeovers."""
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """One row of the table: a fault, how often in a run and in how many runs."""
+
+    strike: Strike
+    times: int
+    runs: int = 1
+    gap_s: float = _GAP_S
+    failpoint: float = 0.0
+
+
+KINDS = {
+    "kill -9 of a worker": Kind(kill_worker, 17, 3),
+    "failpoints": Kind(let_failpoints_strike, 1, 2, failpoint=FAILPOINT),
+    "kill -9 of the broker": Kind(kill_broker, 3, 1, 15.0),
+    "zombies": Kind(stop_for_long, 4, 1, 5.0),
+    "partitions moved": Kind(move_partitions, 4, 1, 5.0),
+    "storm": Kind(storm, 1),
+}
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen."""
+    parser.add_argument("--fault", choices=KINDS, action="append", help="repeatable; default: every kind")
+    parser.add_argument("--seed", type=int, default=1)
+    parser.add_argument("--calls", type=int, default=CALLS, help="concurrent calls of a run")
+    DEFAULT.add_options(parser)
+
+
+def run(given: argparse.Namespace) -> Report:
+    """Disturb, compare, count."""
+    recording = Recording.chosen(given)
+    truth = quiet(recording)
+    found: dict[str, Faults] = {}
+    with _place(recording) as place:
+        for name in given.fault or KINDS:
+            random = Random(f"{given.seed}/{name}")
+            found[name] = under_load(place, KINDS[name], random, given.calls, truth)
+            print(_line(name, found[name]), flush=True)
+    lines = [
+        f"{'fault':<22} {'runs':>4} {'faults':>6} {'turns':>6} {'lost':>5} {'duplicated':>10} {'mis-ordered':>11}"
+        f" {'pause s: p50':>13} {'p99':>6} {'max':>6}",
+        *(_line(name, one) for name, one in found.items()),
+    ]
+    figures = {
+        name: {
+            "runs": one.runs,
+            "faults": one.count or len(one.at_s),
+            "turns": one.verdict.turns,
+            "lost": one.verdict.lost,
+            "duplicated": one.verdict.duplicated,
+            "misordered": one.verdict.misordered,
+            "pauses_s": [round(pause, 3) for pause in one.pauses_s],
+        }
+        for name, one in found.items()
+    }
+    is_good = not any(one.verdict.lost or one.verdict.duplicated or one.verdict.misordered for one in found.values())
+    return Report({"calls": given.calls, "faults": figures}, lines, is_good)
+
+
+def quiet(recording: Recording) -> Finals:
+    """Return what a run without faults says, on the memory engine."""
+    request = Request(recording.call, "quiet", "local", _policies(), 0, keep=False)
+    entries, _ = asyncio.run(call.in_memory(request, settings.load(asr=recording.asr)))
+    return {
+        (str(turn["track"]), int(str(turn["turn_id"]).rpartition("/")[2])): str(turn["text"])
+        for turn in results.turns(entries)
+    }
+
+
+def under_load(place: Place, kind: Kind, random: Random, calls: int, truth: Finals) -> Faults:
+    """Make the runs of one kind of fault."""
+    faults = Faults()
+    if kind.failpoint:
+        place.stop_all()
+        place.start_all(kind.failpoint)
+    for _ in range(kind.runs):
+        with _load(place, calls) as replays:
+            for _ in range(kind.times):
+                faults.at_s.append(time.time())
+                kind.strike(place, random)
+                time.sleep(random.uniform(kind.gap_s, 1.3 * kind.gap_s))
+        faults.runs += 1
+        for replay in replays:
+            _judge(place, replay, faults, truth)
+    if kind.failpoint:
+        faults.count = place.deaths_at_failpoints()
+        place.stop_all()
+        place.start_all()
+    return faults
+
+
+@contextmanager
+def _load(place: Place, calls: int) -> Iterator[list[Replay]]:
+    """Replay calls, wave after wave until the body has ended, and each to its end; yields the waves."""
+    replays: list[Replay] = []
+    is_enough = threading.Event()
+
+    def replay() -> None:
+        while not is_enough.is_set():
+            replays.append(Replay(place.recording.call, calls, 1.0, place.settings))
+            asyncio.run(replays[-1].run(_policies()))
+
+    with ThreadPoolExecutor(1) as pool:
+        loading = pool.submit(replay)
+        try:
+            wait_until(lambda: loading.done() or bool(replays and replays[0].started_ms), _LIMIT_S)
+            time.sleep(_MARGIN_S)
+            yield replays
+        finally:
+            is_enough.set()
+        loading.result()
+
+
+def _judge(place: Place, replay: Replay, faults: Faults, truth: Finals) -> None:
+    entries = defaultdict[str, list[Entry]](list)
+    for one in call.collect(place.settings, _OUTPUTS):
+        entries[getattr(one.record, "contact_id", "")].append(one)
+    own = [entries[contact_id] for contact_id in replay.heard]
+    for each in own:
+        faults.verdict.judge(each, truth)
+    late = [(one.written_ms / 1_000, (one.written_ms - one.cause_ms) / 1_000) for each in own for one in each]
+    for at_s, next_s in zip(faults.at_s, [*faults.at_s[1:], math.inf], strict=True):
+        until_s = min(next_s, at_s + _AFTER_S)
+        pauses = [pause_s for written_s, pause_s in late if at_s <= written_s < until_s and pause_s < _LIMIT_S]
+        faults.pauses_s += [max(pauses)] if pauses else []
+
+
+def _policies() -> tuple[Policy, ...]:
+    return policies.load(demo_file("policies.yaml"))
+
+
+def _line(name: str, one: Faults) -> str:
+    said = one.verdict
+    pauses = sorted(one.pauses_s) or [float("nan")]
+    p99 = pauses[min(len(pauses) - 1, int(0.99 * len(pauses)))]
+    return (
+        f"{name:<22} {one.runs:>4} {one.count or len(one.at_s):>6} {said.turns:>6} {said.lost:>5} {said.duplicated:>10}"
+        f" {said.misordered:>11} {statistics.median(pauses):>13.2f} {p99:>6.2f} {pauses[-1]:>6.2f}"
+    )
+
+
+@contextmanager
+def _place(recording: Recording) -> Iterator[Place]:
+    with tempfile.TemporaryDirectory(prefix="trunkline-crash-") as folder:
+        place = Place(Path(folder), recording)
+        try:
+            yield place
+        finally:
+            place.close()
