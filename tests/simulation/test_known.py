@@ -33,6 +33,12 @@ KNOWN = {
         "send, send, restore, send, send, step, step, send, arrive 1, step, send, arrive 3, send, step, copy, step,"
         "arrive 3, arrive 7, arrive 12, arrive 13, arrive 1, send, commit, double, crash",
     ),
+    "a later owner's revisions are higher than all that came before": (
+        "the demo call",
+        "send, restore, send, send, send, step, step, send, step, send, step, send, send, step, step, send, send, send,"
+        "send, step, step, step, step, send, send, send, send, send, send, send, send, send, send, send, step, send,"
+        "send, send, answer, send, send, send, send, send, revoke 18",
+    ),
     "audio that the archive still holds is read again after a hand-over": (
         "the demo call",
         "send 1, restore 2, step 2, revoke 2",
