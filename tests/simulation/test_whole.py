@@ -19,7 +19,8 @@ pytestmark = [pytest.mark.simulation, pytest.mark.timeout(1_800)]
 
 EXAMPLES = int(os.environ.get("TRUNKLINE_EXAMPLES", "10"))
 NUMBERS = st.integers(0, 2**16 - 1)
-SEVERAL = st.lists(NUMBERS, min_size=1, max_size=12)
+COUNTS = st.integers(1, 30)
+STRIDE = 7_919  # between the numbers of several acts: a prime, so that choices go round
 
 
 @cache
@@ -40,11 +41,14 @@ class Faults(RuleBasedStateMachine):
         self.acts.append((name, number))
         self.world.act((name, number))
 
+    def several(self, name: str, count: int, number: int) -> None:
+        for n in range(count):
+            self.act(name, (number + n * STRIDE) % 2**16)
+
     @precondition(lambda self: not self.world.is_sent)
-    @rule(numbers=SEVERAL)
-    def send(self, numbers: list[int]) -> None:
-        for number in numbers:
-            self.act("send", number)
+    @rule(count=COUNTS, number=NUMBERS)
+    def send(self, count: int, number: int) -> None:
+        self.several("send", count, number)
 
     @rule(number=NUMBERS)
     def double(self, number: int) -> None:
@@ -54,19 +58,17 @@ class Faults(RuleBasedStateMachine):
     def restore(self, number: int) -> None:
         self.act("restore", number)
 
-    @rule(numbers=SEVERAL)
-    def step(self, numbers: list[int]) -> None:
-        for number in numbers:
-            self.act("step", number)
+    @rule(count=COUNTS, number=NUMBERS)
+    def step(self, count: int, number: int) -> None:
+        self.several("step", count, number)
 
-    @rule(number=NUMBERS)
-    def answer(self, number: int) -> None:
-        self.act("answer", number)
+    @rule(count=COUNTS, number=NUMBERS)
+    def answer(self, count: int, number: int) -> None:
+        self.several("answer", count, number)
 
-    @rule(numbers=SEVERAL)
-    def arrive(self, numbers: list[int]) -> None:
-        for number in numbers:
-            self.act("arrive", number)
+    @rule(count=COUNTS, number=NUMBERS)
+    def arrive(self, count: int, number: int) -> None:
+        self.several("arrive", count, number)
 
     @rule(number=NUMBERS)
     def copy(self, number: int) -> None:
@@ -88,10 +90,9 @@ class Faults(RuleBasedStateMachine):
     def revoke(self, number: int) -> None:
         self.act("revoke", number)
 
-    @rule(numbers=SEVERAL)
-    def haunt(self, numbers: list[int]) -> None:
-        for number in numbers:
-            self.act("haunt", number)
+    @rule(count=COUNTS, number=NUMBERS)
+    def haunt(self, count: int, number: int) -> None:
+        self.several("haunt", count, number)
 
     @rule(number=NUMBERS)
     def bury(self, number: int) -> None:
