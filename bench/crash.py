@@ -19,7 +19,7 @@ from collections import defaultdict
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
-from dataclasses import dataclass, field
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from random import Random
 
@@ -44,10 +44,12 @@ STORM_S = 120.0
 STORM_STEP_S = 3.0
 FAILPOINT = 0.02  # of each step; about one death in ten seconds of four workers
 _MARGIN_S = 3.0  # after the first call's begin, without a fault
+_STOPPED_S = 10.0  # the session is 6
+_STAYS_S = 8.0
 _GAP_S = 3.5  # between two faults: a worker is back within it
 _OUTPUTS = ("speech.marks", "transcript.redacted")
 _LIMIT_S = 60.0
-_AFTER_S = 20.0  # of a fault: what is late later has another cause
+_AFTER_S = 20.0  # of a fault
 _START = ("-m", "pipeline", "run", "--workers")
 
 Finals = dict[tuple[str, int], str]  # text by track and first sample
@@ -82,16 +84,27 @@ class Verdict:
 
 
 @dataclass(slots=True)
-class Faults:
-    """What one kind of fault has done.
+class Fault:
+    """One fault.
 
     Attributes:
-        at_s: when each struck, seconds since the epoch.
-        pauses_s: by fault.
+        at_s: when it struck, seconds since the epoch.
+        until_s: what is late after this has another cause.
+        whom: the worker or group; empty for all.
+        pause_s: see the module; None where nothing was due.
     """
 
-    at_s: list[float] = field(default_factory=list)
-    pauses_s: list[float] = field(default_factory=list)
+    at_s: float
+    until_s: float = 0.0
+    whom: str = ""
+    pause_s: float | None = None
+
+
+@dataclass(slots=True)
+class Faults:
+    """What one kind of fault has done."""
+
+    struck: list[Fault] = field(default_factory=list)
     verdict: Verdict = field(default_factory=Verdict)
     runs: int = 0
     count: int = 0  # of failpoints, which nobody strikes from outside
@@ -176,36 +189,43 @@ class Place:
         broker.stop(self.folder)
 
 
-Strike = Callable[[Place, Random], None]
+Strike = Callable[[Place, Random], str]  # returns whom it struck
 
 
-def kill_worker(place: Place, random: Random) -> None:
-    """Kill -9 of one worker; its supervisor starts it again."""
-    os.kill(place.pid(random.choice(GROUPS), random.randint(1, WORKERS)), signal.SIGKILL)
+def kill_worker(place: Place, random: Random) -> str:
+    """End one worker with SIGKILL; its supervisor starts it again."""
+    group, number = random.choice(GROUPS), random.randint(1, WORKERS)
+    os.kill(place.pid(group, number), signal.SIGKILL)
+    return f"{group}-{number}"
 
 
-def stop_for_long(place: Place, random: Random) -> None:
-    """SIGSTOP for longer than the session, so that the other worker takes over; then SIGCONT: a zombie."""
-    pid = place.pid(random.choice(GROUPS), random.randint(1, WORKERS))
+def stop_for_long(place: Place, random: Random) -> str:
+    """Stop one worker for longer than its session, so that another takes over; then wake it: a zombie."""
+    group, number = random.choice(GROUPS), random.randint(1, WORKERS)
+    pid = place.pid(group, number)
     os.kill(pid, signal.SIGSTOP)
-    time.sleep(10)
+    time.sleep(_STOPPED_S)
     os.kill(pid, signal.SIGCONT)
+    return f"{group}-{number}"
 
 
-def kill_broker(place: Place, _: Random) -> None:
-    """Kill -9 of the only broker, and its restart."""
+def kill_broker(place: Place, _: Random) -> str:
+    """End the only broker with SIGKILL and start it again."""
     place.kill_broker()
+    return ""
 
 
-def move_partitions(place: Place, random: Random) -> None:
+def move_partitions(place: Place, random: Random) -> str:
     """Add a third worker, which takes partitions, and drain it: they move away and back."""
-    extra = place.start(random.choice(GROUPS), 1)
-    time.sleep(8)
+    group = random.choice(GROUPS)
+    extra = place.start(group, 1)
+    time.sleep(_STAYS_S)
     extra.process.terminate()
     extra.end()
+    return group
 
 
-def storm(place: Place, random: Random) -> None:
+def storm(place: Place, random: Random) -> str:
     """Add or remove a worker, every three seconds for two minutes."""
     until_s = time.monotonic() + STORM_S
     extra: list[Child] = []
@@ -217,10 +237,12 @@ def storm(place: Place, random: Random) -> None:
         time.sleep(STORM_STEP_S)
     for child in extra:
         child.process.terminate()
+    return ""
 
 
-def let_failpoints_strike(_: Place, __: Random) -> None:
-    """Nothing from outside: the workers end themselves between the steps of checkpoints and takeovers."""
+def let_failpoints_strike(_: Place, __: Random) -> str:
+    """Do nothing: the workers end themselves between the steps of checkpoints and takeovers."""
+    return ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,7 +283,7 @@ def run(given: argparse.Namespace) -> Report:
         for name in given.fault or KINDS:
             random = Random(f"{given.seed}/{name}")
             found[name] = under_load(place, KINDS[name], random, given.calls, truth)
-            print(_line(name, found[name]), flush=True)
+            print(_line(name, found[name]), file=sys.stderr, flush=True)
     lines = [
         f"{'fault':<22} {'runs':>4} {'faults':>6} {'turns':>6} {'lost':>5} {'duplicated':>10} {'mis-ordered':>11}"
         f" {'pause s: p50':>13} {'p99':>6} {'max':>6}",
@@ -270,12 +292,12 @@ def run(given: argparse.Namespace) -> Report:
     figures = {
         name: {
             "runs": one.runs,
-            "faults": one.count or len(one.at_s),
+            "faults": one.count or len(one.struck),
             "turns": one.verdict.turns,
             "lost": one.verdict.lost,
             "duplicated": one.verdict.duplicated,
             "misordered": one.verdict.misordered,
-            "pauses_s": [round(pause, 3) for pause in one.pauses_s],
+            "struck": [asdict(fault) for fault in one.struck],
         }
         for name, one in found.items()
     }
@@ -302,8 +324,9 @@ def under_load(place: Place, kind: Kind, random: Random, calls: int, truth: Fina
     for _ in range(kind.runs):
         with _load(place, calls) as replays:
             for _ in range(kind.times):
-                faults.at_s.append(time.time())
-                kind.strike(place, random)
+                faults.struck.append(Fault(time.time()))
+                faults.struck[-1].whom = kind.strike(place, random)
+                faults.struck[-1].until_s = time.time() + _AFTER_S
                 time.sleep(random.uniform(kind.gap_s, 1.3 * kind.gap_s))
         faults.runs += 1
         for replay in replays:
@@ -345,10 +368,10 @@ def _judge(place: Place, replay: Replay, faults: Faults, truth: Finals) -> None:
     for each in own:
         faults.verdict.judge(each, truth)
     late = [(one.written_ms / 1_000, (one.written_ms - one.cause_ms) / 1_000) for each in own for one in each]
-    for at_s, next_s in zip(faults.at_s, [*faults.at_s[1:], math.inf], strict=True):
-        until_s = min(next_s, at_s + _AFTER_S)
-        pauses = [pause_s for written_s, pause_s in late if at_s <= written_s < until_s and pause_s < _LIMIT_S]
-        faults.pauses_s += [max(pauses)] if pauses else []
+    for fault, next_s in zip(faults.struck, [*(one.at_s for one in faults.struck[1:]), math.inf], strict=True):
+        until_s = min(next_s, fault.until_s)
+        pauses = [pause_s for written_s, pause_s in late if fault.at_s <= written_s < until_s]
+        fault.pause_s = max(pauses, default=fault.pause_s)
 
 
 def _policies() -> tuple[Policy, ...]:
@@ -357,10 +380,11 @@ def _policies() -> tuple[Policy, ...]:
 
 def _line(name: str, one: Faults) -> str:
     said = one.verdict
-    pauses = sorted(one.pauses_s) or [float("nan")]
+    pauses = sorted(fault.pause_s for fault in one.struck if fault.pause_s is not None) or [math.nan]
     p99 = pauses[min(len(pauses) - 1, int(0.99 * len(pauses)))]
+    count = one.count or len(one.struck)
     return (
-        f"{name:<22} {one.runs:>4} {one.count or len(one.at_s):>6} {said.turns:>6} {said.lost:>5} {said.duplicated:>10}"
+        f"{name:<22} {one.runs:>4} {count:>6} {said.turns:>6} {said.lost:>5} {said.duplicated:>10}"
         f" {said.misordered:>11} {statistics.median(pauses):>13.2f} {p99:>6.2f} {pauses[-1]:>6.2f}"
     )
 

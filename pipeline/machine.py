@@ -64,6 +64,13 @@ class Machine(Generic[S]):
         """
         raise NotImplementedError
 
+    def anticipate(self, waiting: Sequence[tuple[S, Record]]) -> None:
+        """Do for several contacts at once what `on_record` would do for each; the outcome stays the same.
+
+        Args:
+            waiting: states, and the record that each is given next.
+        """
+
     def on_reply(self, state: S, ask: Ask, answer: object) -> Sequence[Record]:
         """Advance one contact by the answer to one of its open asks."""
         raise NotImplementedError

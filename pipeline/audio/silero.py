@@ -5,12 +5,12 @@ official silero-vad 6.2.3 wheel. Owns no rule about segments.
 """
 
 import hashlib
-from collections.abc import Callable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import onnxruntime
@@ -55,12 +55,27 @@ class Memory:
         return Memory(context, state)
 
     @staticmethod
+    def together(memories: Sequence[bytes]) -> "Memory":
+        """Decode the memories of several tracks into one."""
+        each = [Memory.from_bytes(data) for data in memories]
+        context = np.concatenate([one.context for one in each])
+        return Memory(context, np.concatenate([one.state for one in each], axis=1))
+
+    def of_track(self, track: int) -> "Memory":
+        """Return the memory of one of several tracks."""
+        return Memory(self.context[track : track + 1], self.state[:, track : track + 1])
+
+    @staticmethod
     def blank(tracks: int) -> "Memory":
         """Return the memory of a model that has heard nothing."""
         return Memory(np.zeros((tracks, CONTEXT_SAMPLES), np.int16), np.zeros((2, tracks, 128), np.float32))
 
 
-Judge = Callable[[Samples, Memory], tuple[NDArray[np.float32], Memory]]  # `Silero.judge`
+class Model(Protocol):
+    """What judges windows; see `Silero`."""
+
+    def judge(self, windows: Samples, memory: Memory) -> tuple[NDArray[np.float32], Memory]:
+        """Judge one window of each of several tracks."""
 
 
 class Silero:

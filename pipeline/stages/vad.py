@@ -3,7 +3,8 @@
 Owns where a segment starts, ends and is cut. It does not know Kafka, clocks or the ASR. Two detectors share
 the work, so that silence is cheap and every decision is a function of the samples alone:
 
-- webrtcvad, a fresh one on each aligned window of 192 ms, is the gate: its state cannot be saved, so none is.
+- a level and webrtcvad, a fresh one on each aligned window of 192 ms, are the gate: its state cannot be saved, so none
+  is.
 - silero judges each 32 ms of a window that passes the gate, and of every window that starts inside speech. A
   window that is gated out clears its memory.
 
@@ -19,12 +20,17 @@ import webrtcvad
 
 from pipeline.audio import pcm, silero
 from pipeline.errors import EngineFault
-from pipeline.machine import Machine
+from pipeline.machine import Machine, Volatile
 from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame, Record, SpeechMark, Track, Watermark
 
 GATE_SAMPLES: Final = 1_536  # 192 ms, one audio record (architecture section 4.1)
 GATE_FRAME_SAMPLES: Final = 160  # 20 ms; nine fit, the last 12 ms of a window are left to the next one
 GATE_MODE: Final = 2  # best F1 of the four on telephone speech (F1 .976 clean, .947 in white noise)
+# Mean amplitude of the loudest frame, -64 dBFS. Below it lie the noise of G.711 and of a quiet line, which a fresh
+# webrtcvad takes for speech in all windows: of the windows in which silero hears nothing the level leaves 1 % on such
+# a line (of 55 % with noise above it), and of 690 with speech it hides 7, each at the edge of a segment.
+GATE_LEVEL: Final = 20
+_GATE_FRAME_BYTES: Final = GATE_FRAME_SAMPLES * pcm.BYTES_PER_SAMPLE
 WINDOW_SAMPLES: Final = silero.WINDOW_SAMPLES
 WATERMARK_SAMPLES: Final = 5 * GATE_SAMPLES  # 960 ms: about once a second, where windows of both detectors end
 
@@ -55,6 +61,38 @@ class VadConfig:
     patience_samples: int = 120 * 8_000
 
 
+@dataclass(frozen=True, slots=True)
+class Judged:
+    """What the detector says of the six windows of one aligned stretch, before the stage comes to them.
+
+    Attributes:
+        first_sample: of the stretch.
+        memory: silero's after the last window.
+    """
+
+    first_sample: int
+    probabilities: list[float]
+    levels: list[int]
+    memory: bytes
+
+
+class Ahead(Volatile):
+    """Windows of one track that were judged together with other contacts'."""
+
+    def __init__(self) -> None:
+        self.judged: Judged | None = None
+
+    def at(self, sample: int) -> tuple[float, int, bytes | None] | None:
+        """Return probability, level and, after the last window, memory of the window at a sample, if it is here."""
+        if self.judged is None:
+            return None
+        number, rest = divmod(sample - self.judged.first_sample, WINDOW_SAMPLES)
+        if rest or not 0 <= number < len(self.judged.probabilities):
+            return None
+        memory = self.judged.memory if number == len(self.judged.probabilities) - 1 else None
+        return self.judged.probabilities[number], self.judged.levels[number], memory
+
+
 @dataclass(slots=True)
 class Ear:
     """One track.
@@ -69,6 +107,7 @@ class Ear:
         is_open: the run is long enough and is a segment.
         speech_until: end of the last speech window of the run.
         levels: mean amplitude of the last windows that silero judged.
+        ahead: see `Vad.anticipate`.
     """
 
     next_sample: int = 0
@@ -80,6 +119,7 @@ class Ear:
     is_open: bool = False
     speech_until: int = 0
     levels: list[int] = field(default_factory=list)
+    ahead: Ahead = field(default_factory=Ahead)
 
 
 @dataclass(frozen=True, slots=True)
@@ -119,10 +159,10 @@ class Vad(Machine[VadState]):
 
     state = VadState
 
-    def __init__(self, config: VadConfig = VadConfig(), judge: silero.Judge | None = None) -> None:
-        """Judge windows with the installed model, or with what gives the same and remembers it."""
+    def __init__(self, config: VadConfig = VadConfig(), model: silero.Model | None = None) -> None:
+        """Judge windows with the installed model, or with one that gives the same and remembers it."""
         self._config = config
-        self._judge = judge or silero.load().judge
+        self._silero = model or silero.load()
 
     def on_record(self, state: VadState, record: Record) -> Sequence[Record]:
         """Advance one contact by one audio record or watermark.
@@ -142,6 +182,34 @@ class Vad(Machine[VadState]):
                 return () if state.is_ended else self._pass(state, record)
             case _:
                 raise EngineFault("vad was given a record that it does not read")
+
+    def anticipate(self, waiting: Sequence[tuple[VadState, Record]]) -> None:
+        """Let silero judge the next windows of many tracks at once: 40 us each instead of 210 for one alone.
+
+        Only tracks whose block is a whole aligned window that silero will have to judge: the stage does the rest.
+        """
+        ears, blocks = [], []
+        for state, record in waiting:
+            if isinstance(record, AudioFrame) and not state.is_ended:
+                for track in TRACKS:
+                    ear, (first_sample, block) = state.ear(track), record.track(track)
+                    if _is_due(ear, first_sample, block):
+                        ears.append(ear)
+                        blocks.append(pcm.samples(block))
+        if ears:
+            self._judge_together(ears, np.stack(blocks))
+
+    def _judge_together(self, ears: list[Ear], blocks: pcm.Samples) -> None:
+        windows = blocks.reshape(len(ears), -1, WINDOW_SAMPLES)
+        levels = np.abs(windows.astype(np.int32)).mean(axis=2).astype(int).tolist()
+        memory = silero.Memory.together([ear.memory for ear in ears])
+        probabilities = []
+        for number in range(windows.shape[1]):
+            probability, memory = self._silero.judge(windows[:, number], memory)
+            probabilities.append(probability)
+        each = np.stack(probabilities, axis=1).tolist()
+        for n, ear in enumerate(ears):
+            ear.ahead.judged = Judged(ear.judged_until, each[n], levels[n], memory.of_track(n).to_bytes())
 
     def _check(self, state: VadState, frame: AudioFrame) -> None:
         for track in TRACKS:
@@ -194,7 +262,8 @@ class Vad(Machine[VadState]):
         ear.rest += block
         ear.next_sample += len(block) // pcm.BYTES_PER_SAMPLE
         while ear.next_sample - ear.judged_until >= WINDOW_SAMPLES:
-            if ear.judged_until % GATE_SAMPLES or ear.run_first is not None or _is_voiced(ear.rest):
+            is_heard = ear.judged_until % GATE_SAMPLES or ear.run_first is not None or ear.ahead.at(ear.judged_until)
+            if is_heard or _is_voiced(ear.rest):
                 self._listen(state, track)
             elif ear.next_sample - ear.judged_until >= GATE_SAMPLES:
                 ear.memory = b""
@@ -203,15 +272,20 @@ class Vad(Machine[VadState]):
                 return
 
     def _listen(self, state: VadState, track: Track) -> None:
-        """Let silero judge the next window."""
+        """Let silero judge the next window, unless it has."""
         ear = state.ear(track)
-        window = pcm.samples(ear.rest[: WINDOW_SAMPLES * pcm.BYTES_PER_SAMPLE])
-        probability, memory = self._judge(window[np.newaxis], silero.Memory.from_bytes(ear.memory))
-        ear.memory = memory.to_bytes()
-        level = int(np.abs(window.astype(np.int32)).mean())
+        probability, level, memory = ear.ahead.at(ear.judged_until) or self._judge(ear)
+        if memory is not None:
+            ear.memory, ear.ahead.judged = memory, None
         ear.levels = [*ear.levels, level][-self._config.cut_search_windows :]
-        self._decide(state, track, float(probability[0]))
+        self._decide(state, track, probability)
         _judged(state, track, WINDOW_SAMPLES)
+
+    def _judge(self, ear: Ear) -> tuple[float, int, bytes]:
+        """Return probability and level of the next window, and silero's memory after it."""
+        window = pcm.samples(ear.rest[: WINDOW_SAMPLES * pcm.BYTES_PER_SAMPLE])
+        probability, memory = self._silero.judge(window[np.newaxis], silero.Memory.from_bytes(ear.memory))
+        return float(probability[0]), int(np.abs(window.astype(np.int32)).mean()), memory.to_bytes()
 
     def _decide(self, state: VadState, track: Track, probability: float) -> None:
         ear, config = state.ear(track), self._config
@@ -267,15 +341,24 @@ class Vad(Machine[VadState]):
                 yield from _watermark(state, held, cause)
 
 
+def _is_due(ear: Ear, first_sample: int, block: bytes) -> bool:
+    """Say whether a block is one aligned stretch, the next one of its track, that silero has to judge."""
+    is_next = first_sample == ear.next_sample == ear.judged_until and first_sample % GATE_SAMPLES == 0
+    is_whole = len(block) == GATE_SAMPLES * pcm.BYTES_PER_SAMPLE
+    return is_next and is_whole and (ear.run_first is not None or _is_voiced(block))
+
+
 def _is_voiced(rest: bytes) -> bool:
-    """Say whether a fresh webrtcvad hears speech in what is there of an aligned window."""
-    window = rest[: GATE_SAMPLES * pcm.BYTES_PER_SAMPLE]
+    """Say whether what is there of an aligned window is loud enough and a fresh webrtcvad hears speech in it."""
+    count = min(len(rest) // _GATE_FRAME_BYTES, GATE_SAMPLES // GATE_FRAME_SAMPLES)
+    window = rest[: count * _GATE_FRAME_BYTES]
     if not window.strip(b"\0"):
-        return False  # as webrtcvad says: an hour's hole is judged in 0.4 s instead of 3
+        return False  # an hour's hole is judged in 0.4 s instead of 3
+    frames = pcm.samples(window).reshape(count, GATE_FRAME_SAMPLES)
+    if np.abs(frames.astype(np.int32)).sum(axis=1).max() < GATE_LEVEL * GATE_FRAME_SAMPLES:
+        return False
     gate = webrtcvad.Vad(GATE_MODE)
-    size = GATE_FRAME_SAMPLES * pcm.BYTES_PER_SAMPLE
-    starts = range(0, len(window) - size + 1, size)
-    return any(gate.is_speech(window[start : start + size], 8_000) for start in starts)
+    return any(gate.is_speech(frame.tobytes(), 8_000) for frame in frames)
 
 
 def _judged(state: VadState, track: Track, count: int) -> None:

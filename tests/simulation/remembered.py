@@ -57,13 +57,16 @@ def _mask(text: str, known_names: Set[str], secrets: Sequence[str], profile: Pro
     return _MASKED.of(question, lambda: mask_text(text, known_names, secrets, profile))
 
 
-def _judge(windows: Samples, memory: silero.Memory) -> tuple[NDArray[np.float32], silero.Memory]:
-    question = (windows.tobytes(), memory.to_bytes())
-    return _JUDGED.of(question, lambda: silero.load().judge(windows, memory))
+class Remembering:
+    """See `silero.Model`."""
+
+    def judge(self, windows: Samples, memory: silero.Memory) -> tuple[NDArray[np.float32], silero.Memory]:
+        question = (windows.tobytes(), memory.to_bytes())
+        return _JUDGED.of(question, lambda: silero.load().judge(windows, memory))
 
 
 _MACHINES: dict[str, Callable[[], Machine[Any]]] = {
-    "vad": lambda: Vad(judge=_judge),
+    "vad": lambda: Vad(model=Remembering()),
     "redaction": lambda: Redactor(detector=Detector(_read, _decide, _mask)),
 }
 
