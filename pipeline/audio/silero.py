@@ -10,7 +10,7 @@ from dataclasses import dataclass
 from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Final
+from typing import Final, Protocol
 
 import numpy as np
 import onnxruntime
@@ -69,6 +69,13 @@ class Memory:
     def blank(tracks: int) -> "Memory":
         """Return the memory of a model that has heard nothing."""
         return Memory(np.zeros((tracks, CONTEXT_SAMPLES), np.int16), np.zeros((2, tracks, 128), np.float32))
+
+
+class Model(Protocol):
+    """What judges windows; see `Silero`."""
+
+    def judge(self, windows: Samples, memory: Memory) -> tuple[NDArray[np.float32], Memory]:
+        """Judge one window of each of several tracks."""
 
 
 class Silero:

@@ -204,14 +204,21 @@ class Assignment:
             for n, (position, name) in taken.items()
             for topic, at in position.offsets.items()
         ]
-        clients.patiently(lambda: _sound(self._consumer.commit(offsets=raised, asynchronous=False) or []))
+        self._raise(raised)
         failpoints.reach("raised")
         changelog = self._prefix + catalogue.changelog(self._group.name)
         rows_of = read_changelogs(self._bootstrap, changelog, {n: name for n, (_, name) in taken.items()})
+        if any(name is None for _, name in taken.values()):
+            # No name says of which checkpoint the rows must be; to own it still says that they are no later owner's.
+            self._raise(raised)
         for n, (position, _) in taken.items():
             position.rows.update(rows_of[n])
         failpoints.reach("restored")
         return {n: position for n, (position, _) in taken.items()}
+
+    def _raise(self, offsets: list[TopicPartition]) -> None:
+        """Commit offsets with a raised epoch; refused where the partition has another owner."""
+        clients.patiently(lambda: _sound(self._consumer.commit(offsets=offsets, asynchronous=False) or []))
 
     def _position(self, committed: list[TopicPartition]) -> tuple[Position, str | None]:
         """Return where a partition begins, and the name of its last checkpoint; None if it never had an owner."""

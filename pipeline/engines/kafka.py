@@ -102,6 +102,7 @@ class KafkaWorker:
         self._owned: dict[int, _Owned] = {}
         self._answers: dict[tuple[int, str, bytes, str], asyncio.Task[None]] = {}
         self._refused_in_row = 0
+        self._is_in_doubt = False  # a step did not come to its end: its states or outputs may be half there
         self._outbox = Outbox(clients.producer(config.bootstrap))
         self._committer = Committer(partial(clients.transactional_producer, config.bootstrap, config.member))
         self._commit_thread = ThreadPoolExecutor(1, "commit")
@@ -186,12 +187,16 @@ class KafkaWorker:
     def take(self, messages: Sequence[Message]) -> Sequence[Message]:
         """Feed a batch, oldest first, for a slice of the loop's time, or until the producer's queue is full."""
         until_s = time.monotonic() + SLICE_S
-        for at, message in enumerate(messages):
-            if not self._outbox.has_room() or time.monotonic() > until_s:
-                return messages[at:]
-            if self._is_careful and self._answers:  # an answer that kills must be the record's that asked
-                return messages[at:]
-            self._take(message)
+        try:
+            for at, message in enumerate(messages):
+                if not self._outbox.has_room() or time.monotonic() > until_s:
+                    return messages[at:]
+                if self._is_careful and self._answers:  # an answer that kills must be the record's that asked
+                    return messages[at:]
+                self._take(message)
+        except Exception:
+            self._is_in_doubt = True
+            raise
         return ()
 
     def _take(self, message: Message) -> None:
@@ -296,8 +301,11 @@ class KafkaWorker:
         if self._owned.get(partition) is not owned:
             return
         self._answers.pop((partition, question.stage, question.key, question.ask.ask_id), None)
-        effects = owned.task.reply(question.stage, question.key, question.ask, answer)
-        self._carry_out(partition, owned, effects)
+        try:
+            self._carry_out(partition, owned, owned.task.reply(question.stage, question.key, question.ask, answer))
+        except Exception:
+            self._is_in_doubt = True
+            raise
         self._metrics.questions.set(len(self._answers))
         await self._outbox.room()
 
@@ -325,10 +333,14 @@ class KafkaWorker:
         The group metadata is older than every copy: later metadata could vouch for copies of a partition that has
         changed hands since. The barrier is younger than every copy, so it holds all outputs that they imply.
 
+        Nothing is copied after a fault: between it and the end of the worker, a checkpoint would be past its record.
+
         Returns:
             False if the broker refused it; the next one takes its place.
         """
         async with self._committing:
+            if self._is_in_doubt:
+                return False
             tasks = {n: one.task for n, one in self._owned.items() if one.task.is_caught_up and one.task.has_moved}
             if not tasks:
                 return True
@@ -337,6 +349,8 @@ class KafkaWorker:
             for n, task in tasks.items():
                 copies[n] = task.checkpoint()
                 await asyncio.sleep(0)  # a copy takes milliseconds, and records wait
+                if self._is_in_doubt:
+                    return False
             work = self._transaction(tasks, copies, group)
             try:
                 await self._loop.run_in_executor(self._commit_thread, work)

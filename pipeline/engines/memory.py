@@ -3,7 +3,8 @@
 It is the model of the delivery guarantee (docs/decisions/0004-delivery.md) that `engines/kafka.py` follows, and it runs
 `--engine memory`, the unit tests and the simulation. The log has one partition; a worker owns all of one group:
 
-    take over   read the committed epoch E, commit E + 1 (compare and swap), restore, resume, catch up, release
+    take over   read the committed epoch E, commit E + 1 (compare and swap)
+    restore     read states, ask again what they leave open, catch up, release
     step        feed one record of one input, append the outputs, start the asks
     checkpoint  copy states and offsets in one step; later commit them together if the epoch still stands
 """
@@ -22,6 +23,7 @@ from pipeline.topology import STAGES, Group, Stage, group_names, group_of
 from topics.records import Record
 
 Service = Callable[[Any], Awaitable[object]]  # each service has a request type of its own
+NEWER_OWNER = "a newer owner holds the group"
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +69,7 @@ class MemoryLog:
         """
         committed = self.groups[group]
         if committed.epoch != epoch:
-            raise Fenced("a newer owner holds the group")
+            raise Fenced(NEWER_OWNER)
         for row, value in checkpoint.rows:
             if value is None:
                 committed.rows.pop(row, None)
@@ -79,9 +81,18 @@ class MemoryLog:
 class MemoryWorker:
     """One owner of one group; a crash is forgetting the object."""
 
-    def __init__(self, log: MemoryLog, group: Group) -> None:
-        """Take the group over, up to the restored state; `step` then catches up."""
+    def __init__(
+        self, log: MemoryLog, group: Group, send: Callable[[str, bytes, Record, int], None] | None = None
+    ) -> None:
+        """Take the group over: raise its epoch; `restore` comes next.
+
+        Args:
+            log: what outlives the worker.
+            group: the stages that run here.
+            send: the way of outputs to the log, which they otherwise reach at once.
+        """
         self._log = log
+        self._send = send or log.append
         self.group = group
         committed = log.groups[group.name]
         committed.epoch += 1
@@ -94,9 +105,19 @@ class MemoryWorker:
         offsets = {topic: committed.offsets.get(topic, 0) for topic in group.inputs}
         self._ends = {topic: len(log.topics[topic]) for topic in group.inputs}
         self.task = Task(group, machines, self.epoch, offsets)
+        self.questions: list[Question] = []
+
+    def restore(self) -> None:
+        """Read the states back and open their asks; `step` then catches up.
+
+        Raises:
+            Fenced: a newer owner holds the group; the rows may be its own.
+        """
+        committed = self._log.groups[self.group.name]
+        if committed.epoch != self.epoch:
+            raise Fenced(NEWER_OWNER)
         for row, value in committed.rows.items():
             self.task.restore(row, value)
-        self.questions: list[Question] = []
         self._carry_out(self.task.resume())
 
     def behind(self, topic: str) -> int:
@@ -140,7 +161,7 @@ class MemoryWorker:
 
     def _write(self, outputs: Sequence[Output]) -> None:
         for output in outputs:
-            self._log.append(output.topic, output.key, output.record, output.cause_ms)
+            self._send(output.topic, output.key, output.record, output.cause_ms)
 
 
 class MemoryEngine:
@@ -159,6 +180,8 @@ class MemoryEngine:
     def start(self) -> None:
         """Take every group over."""
         self._workers = [MemoryWorker(self.log, group_of(name, self._stages)) for name in group_names(self._stages)]
+        for worker in self._workers:
+            worker.restore()
 
     async def settle(self) -> None:
         """Process every record and answer every question, one at a time: the outcome depends on nothing else."""

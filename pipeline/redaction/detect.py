@@ -5,7 +5,7 @@ readings, memory and time give the same verdict.
 """
 
 import re
-from collections.abc import Iterable, Iterator, Sequence, Set
+from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
 from typing import Final
 
@@ -115,6 +115,21 @@ def mask_text(text: str, known_names: Set[str], secrets: Sequence[str], profile:
     parts = text.split()
     kept = (part if not kind else f"[{kind}]" for part, kind in zip(parts, row, strict=True))
     return " ".join(part for part, group in zip(kept, _starts(row), strict=True) if group)
+
+
+@dataclass(frozen=True, slots=True)
+class Detector:
+    """What a redactor asks, all of it pure; a caller that asks the same again and again may pass what remembers.
+
+    Attributes:
+        read: reads one turn.
+        decide: decides about a window.
+        mask: redacts written text.
+    """
+
+    read: Callable[[Track, bool, Sequence[str], Sequence[int], Sequence[int], int], Reading] = read_turn
+    decide: Callable[[Sequence[Reading], Set[str], int, Profile], Verdict] = detect
+    mask: Callable[[str, Set[str], Sequence[str], Profile], str] = mask_text
 
 
 def _gives_away(digits: str, secret: str) -> bool:

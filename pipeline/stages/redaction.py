@@ -11,8 +11,8 @@ from typing import Final
 
 from pipeline.machine import Machine, Volatile
 from pipeline.redaction.cover import Heard, Line, audio_spans, lines_of, text_spans, tokens
-from pipeline.redaction.detect import Open, Profile, Verdict, detect, mask_text
-from pipeline.redaction.reading import Reading, read_turn
+from pipeline.redaction.detect import Detector, Open, Profile, Verdict
+from pipeline.redaction.reading import Reading
 from topics.records import (
     SAMPLES_PER_MS,
     TRACKS,
@@ -39,22 +39,22 @@ LEAD_MS: Final = 300  # a segment is covered from its pre-roll on
 
 
 class Readings(Volatile):
-    """What `read_turn` made of the turns of the window; derived, so no snapshot keeps it."""
+    """What the detector read in the turns of the window; derived, so no snapshot keeps it."""
 
     def __init__(self) -> None:
         """Start empty."""
         self._rows: dict[str, tuple[Heard, Reading]] = {}
 
-    def of(self, turns: Sequence[Heard]) -> list[Reading]:
+    def of(self, turns: Sequence[Heard], detector: Detector) -> list[Reading]:
         """Read each turn once."""
-        return [self._reading(turn) for turn in turns]
+        return [self._reading(turn, detector) for turn in turns]
 
-    def _reading(self, turn: Heard) -> Reading:
+    def _reading(self, turn: Heard, detector: Detector) -> Reading:
         row = self._rows.get(turn.turn_id)
         if row is not None and row[0] is turn:
             return row[1]
         first_ms = turn.first_sample // SAMPLES_PER_MS
-        reading = read_turn(turn.track, turn.is_final, turn.texts, turn.starts, turn.ends, first_ms)
+        reading = detector.read(turn.track, turn.is_final, turn.texts, turn.starts, turn.ends, first_ms)
         self._rows[turn.turn_id] = turn, reading
         while len(self._rows) > MAX_TURNS + MAX_LIVE:
             self._rows.pop(next(iter(self._rows)))
@@ -105,9 +105,10 @@ class Redactor(Machine[RedactorState]):
 
     state = RedactorState
 
-    def __init__(self, profile: Profile | None = None) -> None:
-        """Use a tenant's profile, or everything on."""
+    def __init__(self, profile: Profile | None = None, detector: Detector | None = None) -> None:
+        """Use a tenant's profile, or everything on; and the detector, or one that gives the same and remembers it."""
         self._profile = profile or Profile()
+        self._detector = detector or Detector()
 
     def on_record(self, state: RedactorState, record: Record) -> Sequence[Record]:
         """Advance one contact by a turn, a guidance draft or a watermark."""
@@ -161,7 +162,8 @@ class Redactor(Machine[RedactorState]):
         return [*changed, *([decided] if decided is not None else []), mark]
 
     def _detect(self, state: RedactorState, window: Sequence[Heard]) -> Verdict:
-        return detect(state.readings.of(window), frozenset(state.names), state.now_ms, self._profile)
+        readings = state.readings.of(window, self._detector)
+        return self._detector.decide(readings, frozenset(state.names), state.now_ms, self._profile)
 
     def _settle(
         self, state: RedactorState, tenant: str, current: Heard | None, *, is_late: bool = False
@@ -172,7 +174,9 @@ class Redactor(Machine[RedactorState]):
         is_changed = False
         for heard, masks in zip(state.heard, verdict.masks, strict=True):
             if heard is current:
-                heard.masks = _without_digits(masks, state.readings.of([heard])[0]) if is_late else masks
+                heard.masks = (
+                    _without_digits(masks, state.readings.of([heard], self._detector)[0]) if is_late else masks
+                )
             elif masks != heard.masks:
                 heard.masks = _thawed(heard, masks, state.decided(heard.track))
                 is_changed = True
@@ -235,7 +239,7 @@ class Redactor(Machine[RedactorState]):
         return replace(hint, body=self._text(state, hint.body), points=points)
 
     def _text(self, state: RedactorState, text: str) -> str:
-        return mask_text(text, frozenset(state.names), state.secrets, self._profile)
+        return self._detector.mask(text, frozenset(state.names), state.secrets, self._profile)
 
 
 def _heard(turn: Turn) -> Heard:

@@ -159,9 +159,10 @@ class Vad(Machine[VadState]):
 
     state = VadState
 
-    def __init__(self, config: VadConfig = VadConfig()) -> None:
+    def __init__(self, config: VadConfig = VadConfig(), model: silero.Model | None = None) -> None:
+        """Judge windows with the installed model, or with one that gives the same and remembers it."""
         self._config = config
-        self._silero = silero.load()
+        self._silero = model or silero.load()
 
     def on_record(self, state: VadState, record: Record) -> Sequence[Record]:
         """Advance one contact by one audio record or watermark.

@@ -14,7 +14,9 @@ from pipeline.engines.memory import Entry, MemoryLog, MemoryWorker
 from pipeline.machine import STATE_LIMIT_BYTES
 from pipeline.topology import STAGES, Stage, group_of
 from tests.simulation import scripts
-from tests.simulation.crashes import Finals, Services, finals, quiet, stored
+from tests.simulation.crashes import quiet
+from tests.simulation.outcome import Finals, finals, stored
+from tests.simulation.world import Services
 
 pytestmark = pytest.mark.simulation
 
@@ -26,7 +28,9 @@ Feed = Sequence[tuple[str, Entry]]
 @cache
 def inputs(name: str) -> Feed:
     """What a stage reads, in the order of the log; its topics interleaved by a seeded draw."""
-    log = quiet(scripts.whole()).log if name in ("vad", "asr", "archive") else quiet(scripts.text()).log
+    log = (
+        quiet(scripts.whole()["the demo call"]).log if name in ("vad", "asr", "archive") else quiet(scripts.text()).log
+    )
     waiting = {topic: list(log.topics[topic]) for topic in BY_NAME[name].inputs if log.topics[topic]}
     draw, fed = random.Random(name), []
     while waiting:
@@ -75,6 +79,7 @@ class Single(MemoryWorker):
     def __init__(self, log: MemoryLog, stage: Stage, services: Services) -> None:
         self._services = services
         super().__init__(log, group_of("law", (stage,)))
+        self.restore()
 
     def work(self) -> None:
         """Do all there is to do."""

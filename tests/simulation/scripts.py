@@ -1,6 +1,6 @@
-"""Calls for the simulation: a text call of two contacts, and the beginning of the demo call with its audio."""
+"""Calls for the simulation: short text calls that each hold one difficulty, a longer one, and a call with audio."""
 
-from collections.abc import Coroutine, Iterator, Mapping
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from pathlib import Path
 
 from connectors import files, policies
@@ -8,17 +8,21 @@ from connectors.files import Call
 from connectors.scripted import ScriptedAsr
 from pipeline.stages.archive import PutAudio, PutManifest, Stored
 from pipeline.topology import STAGES
-from tests.simulation.crashes import Answer, Event, Script
+from tests.simulation.remembered import REMEMBERING
+from tests.simulation.world import Answer, Event, Script
 from topics.keys import contact_key
 from topics.records import SAMPLES_PER_MS, ContactEvent, Record, SegmentWords, Track, Watermark, Word
 
 DEMO = Path(__file__).parents[2] / "pipeline" / "demo"
 TENANT = "local"
 WHOLE_S = 16  # of the demo call: three turns, a name among them
+POLICIES = policies.load(DEMO / "policies.yaml")
 
+Line = tuple[Track, str]
 CONTACTS = ("one", "alpha")  # of two partitions, each has one
+# of two partitions, each has one
 
-LINES: tuple[tuple[Track, str], ...] = (
+LINES: tuple[Line, ...] = (
     ("agent", "thank you for calling my name is daniel how can i help you"),
     ("customer", "hello my name is jane miller"),
     ("customer", "my internet has been down since monday and i want to cancel my subscription"),
@@ -30,23 +34,66 @@ LINES: tuple[tuple[Track, str], ...] = (
     ("customer", "okay that sounds fair thank you so much for your help"),
 )
 
+# At most 30 records each: an event at either end of a call, and three records a line.
+SHORT: dict[str, dict[str, tuple[Line, ...]]] = {
+    "a card in two turns": {
+        "one": (
+            ("agent", "what is your card number please"),
+            ("customer", "four nine one seven"),
+            ("agent", "okay"),
+            ("customer", "four eight four five eight nine eight nine seven one zero seven"),
+        )
+    },
+    "a name that comes back": {
+        "one": (
+            ("customer", "hello my name is jane miller"),
+            ("agent", "thank you for calling miss miller"),
+            ("customer", "cancel my subscription"),
+        )
+    },
+    "hints that cool down": {
+        "one": (
+            ("customer", "my internet is down"),
+            ("customer", "the internet has been down and i want to cancel my plan"),
+            ("agent", "i can offer you twenty percent off"),
+        )
+    },
+    "two contacts": {
+        "one": (("agent", "thank you for calling"), ("customer", "my name is john carter")),
+        "alpha": (("customer", "my phone is down"), ("agent", "the card number please")),
+    },
+    "a number that is held": {
+        "one": (
+            ("agent", "and the order number"),
+            ("customer", "it is four one one one one two"),
+            ("agent", "thank you i will look it up now and call you back within the hour"),
+        )
+    },
+    "one line": {"one": (("customer", "see you in court my name is ann lee"),)},
+    "no line": {"one": (), "alpha": (("agent", "thank you for calling"),)},
+}
+
+
+def short() -> dict[str, Script]:
+    """Short calls from words on, by name; pure functions are remembered across schedules."""
+    stages = tuple(stage for stage in REMEMBERING if stage.group == "language")
+    return {name: Script(stages, POLICIES, _mixed(calls)) for name, calls in SHORT.items()}
+
 
 def text() -> Script:
     """Two contacts at once, from words on; every line has a partial and a final."""
-    both = [list(_spoken(contact)) for contact in CONTACTS]
-    events = tuple(event for pair in zip(*both, strict=True) for event in pair)
     stages = tuple(stage for stage in STAGES if stage.group == "language")
-    return Script(stages, policies.load(DEMO / "policies.yaml"), events)
+    return Script(stages, POLICIES, _mixed(dict.fromkeys(CONTACTS, LINES)))
 
 
-def whole() -> Script:
-    """The beginning of the demo call through every stage."""
+def whole() -> dict[str, Script]:
+    """The beginning of the demo call through every stage; pure functions are remembered across schedules."""
     recorded = files.read_call(DEMO / "customer.wav", DEMO / "agent.wav")
     samples = WHOLE_S * 1_000 * SAMPLES_PER_MS
     call = Call(recorded.customer[:samples], recorded.agent[:samples])
     key = contact_key(TENANT, "demo")
     events = tuple(Event(due.topic, key, due.record) for due in files.frames(call, TENANT, "demo"))
-    return Script(STAGES, policies.load(DEMO / "policies.yaml"), events, services)
+    return {"the demo call": Script(REMEMBERING, POLICIES, events, services)}
 
 
 class Shelf:
@@ -79,11 +126,17 @@ def _result(coroutine: Coroutine[object, None, object]) -> object:
             return end.value
 
 
-def _spoken(contact: str) -> Iterator[Event]:
+def _mixed(calls: Mapping[str, Sequence[Line]]) -> tuple[Event, ...]:
+    """Let some calls go on at once, an event of each in turn."""
+    spoken = [list(_spoken(contact, lines)) for contact, lines in calls.items()]
+    return tuple(events[n] for n in range(max(map(len, spoken))) for events in spoken if n < len(events))
+
+
+def _spoken(contact: str, lines: Sequence[Line]) -> Iterator[Event]:
     key = contact_key(TENANT, contact)
     yield Event("contact.events", key, ContactEvent(TENANT, contact, 1, "started", 0, ""))
     at_ms = 1_000
-    for number, (track, line) in enumerate(LINES):
+    for number, (track, line) in enumerate(lines):
         said = line.split()
         half = max(len(said) // 2, 1)
         yield Event("transcript.words", key, _heard(contact, track, at_ms, said[:half], 2 * number + 1, is_final=False))

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NoReturn
 
 from confluent_kafka import Message, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # re-exported without saying so
@@ -20,10 +20,11 @@ from pipeline.progress import Progress
 from pipeline.topology import Stage, group_of
 from topics import clients, codec, deadletters
 from topics.keys import partition_of
-from topics.records import ContactEvent, Moments, Record, SegmentWords, Turn, Watermark
+from topics.records import ContactEvent, Moment, Moments, Record, SegmentWords, Turn, Watermark
 
 DEADLY_EXIT = 9
 LIMIT_S = 60.0  # of any wait; the machine is shared
+LARGE = 20_000  # characters
 
 
 @dataclass(slots=True)
@@ -36,25 +37,30 @@ class Seen:
 class Counter(Machine[Seen]):
     """Emits for every record how many of each topic its contact has had; refuses the ASR named `poison`.
 
-    A partial is a question, whose answer is a turn. `fault` breaks a promise of the engine, `stuck` the loop,
-    `deadly` the process.
+    A partial is a question, whose answer is a turn; `never mind` withdraws what is open. `hint` and `none` are one set
+    each, of one identity. `large` is more than a broker may take, `fault` breaks a promise of the engine, `stuck` the
+    loop, `deadly` the process.
     """
 
     state = Seen
 
     def on_record(self, state: Seen, record: Record) -> Sequence[Record]:
         match record:
-            case SegmentWords(asr="poison"):
-                raise ValueError("poison")
-            case SegmentWords(asr="fault"):
-                raise EngineFault("broken on purpose")
-            case SegmentWords(asr="stuck"):
-                time.sleep(60)
-            case SegmentWords(asr="deadly"):
-                os._exit(DEADLY_EXIT)
+            case SegmentWords(asr="poison" | "fault" | "stuck" | "deadly"):
+                fail(record.asr)
             case SegmentWords(is_final=False):
                 state.open.append(str(record.first_sample))
                 return ()
+            case SegmentWords(asr="never mind"):
+                state.open.clear()
+                return ()
+            case SegmentWords(asr="hint" | "none"):
+                state.words += 1
+                hints = (Moment("p", 1, "b"),) if record.asr == "hint" else ()
+                return (Moments("t", record.contact_id, 1, "set", state.words, hints),)
+            case SegmentWords(asr="large"):
+                state.words += 1
+                return (Moments("t", record.contact_id, 1, "x" * LARGE, state.words, ()),)
             case SegmentWords():
                 state.words += 1
             case ContactEvent():
@@ -73,6 +79,15 @@ class Counter(Machine[Seen]):
 
     def request(self, state: Seen, ask: Ask) -> object:
         return ask.ask_id
+
+
+def fail(how: str) -> NoReturn:
+    """Do what no machine may do."""
+    if how == "stuck":
+        time.sleep(60)
+    if how == "deadly":
+        os._exit(DEADLY_EXIT)
+    raise EngineFault("broken on purpose") if how == "fault" else ValueError(how)
 
 
 COUNTER = (

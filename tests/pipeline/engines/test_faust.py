@@ -23,7 +23,9 @@ from pipeline.topology import STAGES
 from tests.pipeline.engines.stations import LIMIT_S, Place
 from tests.pipeline.engines.test_supervised import are_ready, send, shares, wait
 from tests.simulation import scripts
-from tests.simulation.crashes import Finals, Script, Services, broken_promises, finals, quiet, stored
+from tests.simulation.crashes import quiet
+from tests.simulation.outcome import Finals, broken_promises, finals, stored
+from tests.simulation.world import Script, Services
 from tests.system.commands import DEMO, REFERENCE, SCRIPTED
 from tests.system.commands import place as shell_of
 from tests.system.looking import stored_audio
@@ -114,7 +116,7 @@ def test_killed_in_mid_call_nothing_is_lost(
     loaded: Settings, supervisor: Supervisor, capsys: pytest.CaptureFixture[str]
 ) -> None:
     """All groups at once, with open audio in memory; the calls' audio is held back until it is stored."""
-    script, own = scripts.whole(), place_of(loaded)
+    script, own = scripts.whole()["the demo call"], place_of(loaded)
     groups = ("speech", "language", "archive")
     for group in groups:
         supervisor.start(group)

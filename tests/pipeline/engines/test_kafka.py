@@ -4,7 +4,6 @@ import asyncio
 import os
 import signal
 import time
-from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -12,11 +11,11 @@ from confluent_kafka import TopicPartition
 
 from pipeline import broker as embedded
 from pipeline.engines.kafka import KafkaWorker
-from pipeline.engines.revisions import REVISIONS_PER_EPOCH
 from pipeline.errors import EngineFault
 from tests.pipeline.engines.stations import COUNTER, LIMIT_S, Place, said
 from tests.simulation import scripts
-from tests.simulation.crashes import finals, quiet
+from tests.simulation.crashes import quiet
+from tests.simulation.outcome import finals
 from topics import clients, deadletters
 from topics.records import ContactEvent, Moments, Record, Turn
 
@@ -38,10 +37,6 @@ def counted(place: Place, count: int) -> list[Moments]:
     return [record for record in records if isinstance(record, Moments)]
 
 
-def epochs(records: Sequence[Record]) -> list[int]:
-    return [rev // REVISIONS_PER_EPOCH for rev in (getattr(record, "rev", 0) for record in records)]
-
-
 async def test_the_language_group_ends_as_on_the_memory_engine(broker: str, prefix: str) -> None:
     place, script = Place(broker, prefix, partitions=2), scripts.text()
     place.create(script.stages)
@@ -53,26 +48,6 @@ async def test_the_language_group_ends_as_on_the_memory_engine(broker: str, pref
     async with place.working(script.stages):
         log = await asyncio.to_thread(place.log, topics, lambda log: finals(log) == expected)
     assert expected == finals(log)
-
-
-async def test_a_drained_worker_leaves_nothing_to_redo_and_the_next_has_a_higher_epoch(place: Place) -> None:
-    place.send((WORDS, b"t|c", said(n)) for n in range(3))
-    async with place.working(COUNTER):
-        first = await asyncio.to_thread(counted, place, 3)
-    (committed,) = place.committed("counter", [WORDS])
-    assert (3, "1") == (committed.offset, (committed.metadata or "").split()[0])
-    async with place.working(COUNTER):
-        place.send([(WORDS, b"t|c", said(3))])
-        both = await asyncio.to_thread(counted, place, 4)
-    assert [1, 1, 1, 2] == epochs(both)
-    assert ["1/0", "2/0", "3/0", "4/0"] == [record.turn_id for record in both]
-    assert first == both[:3]
-
-
-async def test_the_raised_epoch_is_committed_before_the_first_output(place: Place) -> None:
-    async with place.working(COUNTER):
-        (committed,) = place.committed("counter", [WORDS])
-    assert (0, "1 ") == (committed.offset, committed.metadata)
 
 
 async def test_undecodable_bytes_go_to_the_dead_letters_as_they_came(place: Place) -> None:
@@ -87,20 +62,6 @@ async def test_undecodable_bytes_go_to_the_dead_letters_as_they_came(place: Plac
     assert WORDS.encode() == headers["__connect.errors.topic"]
 
 
-async def test_the_records_after_a_refused_one_follow_it_and_others_go_on(place: Place) -> None:
-    place.send([(WORDS, b"t|a", said(0, "a", "poison")), (WORDS, b"t|a", said(1, "a")), (WORDS, b"t|b", said(2, "b"))])
-    async with place.working(COUNTER):
-        (record,) = await asyncio.to_thread(counted, place, 1)
-    assert "b" == record.contact_id
-    async with place.working(COUNTER):
-        place.send([(WORDS, b"t|a", said(3, "a")), (WORDS, b"t|b", said(4, "b"))])
-        await asyncio.to_thread(counted, place, 2)
-        letters = place.messages([deadletters.name(WORDS)])
-        dead = await asyncio.to_thread(lambda: [next(letters) for _ in range(3)])
-    assert [b"0", b"1", b"3"] == [dict(letter.headers() or [])["__connect.errors.offset"] for letter in dead]
-    assert {b"t|a"} == {letter.key() for letter in dead}
-
-
 async def test_a_burst_of_refusals_stops_the_worker(place: Place) -> None:
     place.send((WORDS, b"t|c", b"junk") for _ in range(300))
     with pytest.raises(EngineFault):
@@ -108,16 +69,6 @@ async def test_a_burst_of_refusals_stops_the_worker(place: Place) -> None:
             await asyncio.wait({running}, timeout=LIMIT_S)
     (committed,) = place.committed("counter", [WORDS])
     assert committed.offset < 300
-
-
-async def test_a_fault_leaves_no_checkpoint_behind(place: Place) -> None:
-    """The state after a fault is in doubt: the next owner begins at the last checkpoint."""
-    place.send([(WORDS, b"t|c", said(0)), (WORDS, b"t|c", said(1, asr="fault"))])
-    with pytest.raises(EngineFault):
-        async with place.working(COUNTER) as (_, running):
-            await asyncio.wait({running}, timeout=LIMIT_S)
-    (committed,) = place.committed("counter", [WORDS])
-    assert (0, "1 ") == (committed.offset, committed.metadata)
 
 
 async def test_a_position_that_was_lost_to_retention_is_said(place: Place) -> None:
@@ -132,25 +83,6 @@ async def test_a_position_that_was_lost_to_retention_is_said(place: Place) -> No
     with pytest.raises(EngineFault, match="retention"):
         async with place.working(COUNTER) as (_, running):
             await asyncio.wait({running}, timeout=LIMIT_S)
-
-
-async def test_open_questions_are_asked_again_by_the_next_worker(place: Place) -> None:
-    asked = asyncio.Event()
-
-    async def silent(_: object) -> object:
-        asked.set()
-        await asyncio.Event().wait()
-        return None
-
-    place.send([(WORDS, b"t|c", said(7, is_final=False)), (WORDS, b"t|c", said(8))])
-    async with place.working(COUNTER, services={"oracle": silent}):
-        await asyncio.to_thread(counted, place, 1)
-        await asked.wait()
-    async with place.working(COUNTER):
-        records = await asyncio.to_thread(place.until, ["transcript.raw"], bool)
-    assert isinstance(records[0], Turn)
-    assert ("turn/7", "7") == (records[0].turn_id, records[0].asr)
-    assert [2] == epochs(records)
 
 
 async def test_a_failing_service_is_an_answer(place: Place) -> None:

@@ -21,12 +21,15 @@ from pipeline.processes import is_alive
 from pipeline.supervisor import Supervisor
 from tests.pipeline.engines.stations import COUNTER, DEADLY_EXIT, LIMIT_S, Place, said
 from tests.simulation import scripts
-from tests.simulation.crashes import Event, broken_promises, finals, quiet
+from tests.simulation.crashes import quiet
+from tests.simulation.outcome import broken_promises, finals
+from tests.simulation.world import Event
 from topics.keys import partition_of
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 GROUP = "language"
+ZOMBIE_S = 30  # longer than the session (6 s) and the longest transaction (10 s)
 STUCK = """
 import asyncio, sys
 from tests.pipeline.engines.stations import COUNTER, Place
@@ -138,13 +141,13 @@ def test_another_worker_takes_over_and_a_zombie_changes_nothing(
     supervisor.start(GROUP, workers=2)
     wait("ready", lambda: are_ready(supervisor) and sorted(shares(supervisor)) == ["[0]}", "[1]}"])
     half = len(script.events) // 2
-    send(place, script.events[:half])
     owner = next(n for n, share in enumerate(shares(supervisor)) if "0" in share)
     zombie, other = supervisor.pids(GROUP)[owner], supervisor.port_files[1 - owner]
+    send(place, script.events[:half])
     os.kill(zombie, signal.SIGSTOP)
     send(place, script.events[half:])
     pause_s = wait("taken over", lambda: "[0, 1]" in page(other, "/readyz")[1])
-    time.sleep(max(8 - pause_s, 0))  # the zombie's length, not a wait for something
+    time.sleep(max(ZOMBIE_S - pause_s, 0))  # the zombie's length, not a wait for something
     os.kill(zombie, signal.SIGCONT)
     expect_quiet_end(place)
     wait("shared again", lambda: are_ready(supervisor) and sorted(shares(supervisor)) == ["[0]}", "[1]}"])
