@@ -5,18 +5,16 @@
 
 import json
 import os
-from dataclasses import asdict, fields
-from io import BytesIO
+from dataclasses import fields
 from pathlib import Path
 from typing import Any, get_args, get_origin, get_type_hints
 
 import pytest
-from fastavro import parse_schema, schemaless_reader, schemaless_writer
 from hypothesis import given
 from hypothesis import strategies as st
 
 from pipeline.errors import RecordRefused
-from schemas import NAMES, avsc
+from schemas import NAMES
 from topics import codec
 from topics.records import (
     AudioFrame,
@@ -172,18 +170,6 @@ def shows_no_cause(refusal: RecordRefused) -> bool:
     return refusal.__cause__ is None and (refusal.__suppress_context__ or refusal.__context__ is None)
 
 
-def parsed(name: str) -> Any:
-    """Return a schema as fastavro wants it."""
-    return parse_schema(avsc(name))
-
-
-def as_plain(value: Any) -> Any:
-    """Turn tuples into lists."""
-    if isinstance(value, dict):
-        return {name: as_plain(inner) for name, inner in value.items()}
-    return [as_plain(item) for item in value] if isinstance(value, tuple) else value
-
-
 @each_kind
 @given(draws=st.data())
 def test_record_survives(kind: type[Record], draws: st.DataObject) -> None:
@@ -191,34 +177,6 @@ def test_record_survives(kind: type[Record], draws: st.DataObject) -> None:
     again = codec.decode(codec.encode(record))
     assert record == again
     assert repr(record) == repr(again)
-
-
-@each_kind
-@given(draws=st.data())
-def test_bytes_are_those_of_another_implementation(kind: type[Record], draws: st.DataObject) -> None:
-    record = draws.draw(records_of(kind))
-    out = BytesIO()
-    schemaless_writer(out, parsed(kind.schema), asdict(record))
-    assert out.getvalue() == codec.encode(record)[HEADER_BYTES:]
-
-
-@given(data=damaged())
-def test_damaged_bytes_are_read_as_another_implementation_reads_them(data: bytes) -> None:
-    outcome = outcome_of(data)
-    if isinstance(outcome, RecordRefused):
-        return
-    stream = BytesIO(data[HEADER_BYTES:])
-    content: Any = schemaless_reader(stream, parsed(outcome.schema))
-    assert repr(as_plain(asdict(outcome))) == repr(content)  # type: ignore[call-overload]  # every record is a dataclass
-    assert stream.tell() == len(data) - HEADER_BYTES
-
-
-def test_blocks_with_their_length_are_read() -> None:
-    """Other writers cut arrays into blocks and may say how long each is, behind a negative count."""
-    plain = codec.encode(Moments("t", "c", 0, "u", 1, (Moment("p", 3, "b"), Moment("q", 4, "d"))))
-    at = plain.index(b"\x04\x02p")
-    blocks = b"\x01\x0a\x02p\x06\x02b" + b"\x02\x02q\x08\x02d" + b"\x00"
-    assert codec.decode(plain) == codec.decode(plain[:at] + blocks + plain[-1:])
 
 
 @each_example
