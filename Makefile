@@ -6,14 +6,20 @@ ARGS ?=
 SEED ?= 1
 READY := $(VENV)/.ready
 
-.PHONY: demo test unit soak lint types imports bench golden clean setup
+.PHONY: demo test test-system test-parts unit soak lint types imports bench golden clean setup
 
 demo: setup  ## the demo call through everything, live in the terminal and on the agent page
 	@$(BIN)/trunkline demo $(ARGS)
 
 test: setup lint types imports  ## everything CI runs: real broker, stores and browser included
 	$(BIN)/python -m pytest -m unit
-	$(BIN)/python -m pytest -m "not unit" --durations 20
+	$(MAKE) --jobs 2 --output-sync=target test-system test-parts
+
+test-system: setup  ## whole commands, as a user types them
+	$(BIN)/python -m pytest -m system --durations 10
+
+test-parts: setup  ## engines, stores, gateway and page, each with the real thing
+	$(BIN)/python -m pytest -m "not unit and not system" --durations 10
 
 unit: setup  ## no network, under a minute
 	$(BIN)/python -m pytest -m unit
