@@ -51,7 +51,6 @@ class Machine(Generic[S]):
     """
 
     state: type[S]
-    anticipates = False  # whether `anticipate` does anything
 
     def on_record(self, state: S, record: Record) -> Sequence[Record]:
         """Advance one contact by one record and return what follows from it, oldest first.

@@ -161,7 +161,7 @@ class FaustWorker:
         async with self._checkpointing:
             try:
                 await asyncio.gather(*(stage.checkpoint(self._watchdog.beat) for stage in self._stages))
-            except Exception as fault:
+            except Exception as fault:  # whatever it is, it ends the worker
                 self._fail(fault)
                 raise
         if self._progress is not None and self.is_ready:

@@ -248,7 +248,7 @@ class FaustStage:
                 while self._owner.is_careful and self._answers:  # an answer that kills must be this record's
                     await asyncio.wait(set(self._answers.values()))
                 self._take(event)
-        except Exception as fault:
+        except Exception as fault:  # Faust would restart the agent behind the event
             self._owner.fail(fault)
             raise
 

@@ -32,6 +32,7 @@ from pipeline.engines.services import Service, ask
 from pipeline.engines.tables import Tables
 from pipeline.engines.task import Task
 from pipeline.errors import EngineFault, RecordRefused
+from pipeline.machine import Machine
 from pipeline.progress import Progress
 from pipeline.topology import Group
 from topics import clients, codec, deadletters
@@ -101,9 +102,8 @@ class KafkaWorker:
         self._services = services
         self._progress = progress
         self._machines = {stage.name: stage.machine() for stage in group.stages}
-        self._anticipating = [name for name, machine in self._machines.items() if machine.anticipates]
-        is_careful = progress is not None and progress.is_careful
-        self._together = TOGETHER if self._anticipating and not is_careful else 1  # records decoded at once
+        self._anticipating = [name for name, machine in self._machines.items() if _anticipates(machine)]
+        self._together = TOGETHER if self._anticipating and not self._is_careful else 1  # records decoded at once
         self._owned: dict[int, _Owned] = {}
         self._answers: dict[tuple[int, str, bytes, str], asyncio.Task[None]] = {}
         self._refused_in_row = 0
@@ -199,7 +199,7 @@ class KafkaWorker:
                 if self._is_careful and (self._answers or at):  # an answer that kills must be the record's that asked
                     return messages[at:]
                 self._take(messages[at : at + self._together])
-        except Exception:
+        except Exception:  # whatever it is, it ends the worker; until then no checkpoint may pass this record
             self._is_in_doubt = True
             raise
         return ()
@@ -267,7 +267,7 @@ class KafkaWorker:
         self._loop.call_soon_threadsafe(self._load, message)
 
     def _load(self, message: Message) -> None:
-        table = (message.topic() or "").removeprefix(self._config.prefix)
+        table = self._topic_of(message)
         try:
             record = codec.decode(message.value() or b"")
             for stage in self._group.stages:
@@ -333,7 +333,7 @@ class KafkaWorker:
         self._answers.pop((partition, question.stage, question.key, question.ask.ask_id), None)
         try:
             self._carry_out(partition, owned, owned.task.reply(question.stage, question.key, question.ask, answer))
-        except Exception:
+        except Exception:  # as in `take`
             self._is_in_doubt = True
             raise
         self._metrics.questions.set(len(self._answers))
@@ -423,6 +423,10 @@ class KafkaWorker:
             answer.cancel()
         self._commit_thread.shutdown(wait=False)
         self._outbox.close(0.0)
+
+
+def _anticipates(machine: Machine[Any]) -> bool:
+    return type(machine).anticipate is not Machine.anticipate
 
 
 def _consumer(config: WorkerConfig, group: Group) -> Consumer:

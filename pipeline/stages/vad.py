@@ -158,7 +158,6 @@ class Vad(Machine[VadState]):
     """Turn PCM of both tracks into speech segments."""
 
     state = VadState
-    anticipates = True
 
     def __init__(self, config: VadConfig = VadConfig(), model: silero.Model | None = None) -> None:
         """Judge windows with the installed model, or with one that gives the same and remembers it."""
