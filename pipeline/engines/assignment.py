@@ -33,6 +33,8 @@ BATCH = 500
 METADATA_S = 0.2  # asking for the group metadata costs a round trip to the client's own thread
 REQUEST_S = 10.0
 ABANDON_S = 5.0
+GOODBYE_S = 0.5
+GOODBYE_POLL_S = 0.01
 REST_S = 0.001  # of the loop's time between two slices of one portion
 
 
@@ -131,10 +133,22 @@ class Assignment:
     def _leave(self, outcome: Exception | None) -> None:
         self._is_abandoned = self._is_abandoned or outcome is not None
         try:
+            if not self._is_abandoned:
+                self._say_goodbye()
             self._consumer.close()
         except Exception as failure:  # noqa: BLE001 - handed to the loop unless an earlier fault explains it
             outcome = outcome or failure
         self._loop.call_soon_threadsafe(self._finish, outcome)
+
+    def _say_goodbye(self) -> None:
+        """Leave the group before closing: a static member that closes is waited for until its session ends (6 s).
+
+        The client says the word once its unassignment is done, some polls after `unsubscribe`, and then has no id.
+        """
+        self._consumer.unsubscribe()
+        until_s = time.monotonic() + GOODBYE_S
+        while self._consumer.memberid() and time.monotonic() < until_s:
+            self._consumer.poll(GOODBYE_POLL_S)
 
     def _finish(self, outcome: Exception | None) -> None:
         self._watchdog.stop()
