@@ -40,7 +40,7 @@ def rows(kind: str) -> Group:
 
     Args:
         kind: a group of the topology; `gated`, which is group `speech` with webrtcvad in the place of silero; `vad` or
-            `gated vad`, which leave the recogniser out.
+            `gated-vad`, which leave the recogniser out.
     """
     if kind in group_names():
         return group_of(kind)
