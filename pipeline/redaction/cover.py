@@ -5,7 +5,7 @@ word that stays.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Final
 
 from pipeline.redaction.detect import Profile
@@ -17,7 +17,10 @@ FAILED_ASR: Final = "none"
 
 @dataclass(slots=True)
 class Heard:
-    """One turn with its masks; lists have one entry a word, times are milliseconds of the contact."""
+    """One turn with its masks; lists have one entry a word, times are milliseconds of the contact.
+
+    A window of them is most of a contact's memory: words are shared with other turns, times are packed.
+    """
 
     contact_id: str
     leg: int
@@ -30,23 +33,29 @@ class Heard:
     asr: str
     confidence: float | None
     rev: int
-    texts: list[str]
-    starts: list[int]
-    ends: list[int]
+    texts: tuple[str, ...]
+    times: bytes  # int32: where each word starts, then where each ends
     estimated: list[int]  # indexes of words whose times are estimated
-    masks: list[str] = field(default_factory=list)
+    masks: tuple[str, ...] = ()
     spans: tuple[TextSpan, ...] = ()
     audio: tuple[AudioSpan, ...] = ()
     redaction_rev: int = 0
 
     @property
+    def starts(self) -> Sequence[int]:
+        """Where each word starts."""
+        return memoryview(self.times).cast("i")[: len(self.texts)]
+
+    @property
+    def ends(self) -> Sequence[int]:
+        """Where each word ends."""
+        return memoryview(self.times).cast("i")[len(self.texts) :]
+
+    @property
     def start_ms(self) -> int:
         """When the first word starts, or the segment where it has none."""
-        return (
-            min(self.starts[0], self.first_sample // SAMPLES_PER_MS)
-            if self.starts
-            else self.first_sample // SAMPLES_PER_MS
-        )
+        first_ms = self.first_sample // SAMPLES_PER_MS
+        return min(self.starts[0], first_ms) if self.texts else first_ms
 
     @property
     def end_ms(self) -> int:
@@ -67,12 +76,12 @@ def groups(masks: Sequence[str]) -> Iterator[tuple[int, int, str]]:
 
 def tokens(turn: Heard) -> tuple[Word, ...]:
     """Write the words of a turn with one `[TYPE]` for each masked run."""
-    estimated = set(turn.estimated)
+    estimated, starts, ends = set(turn.estimated), turn.starts, turn.ends
     return tuple(
         Word(
             f"[{kind}]" if kind else turn.texts[first],
-            turn.starts[first],
-            turn.ends[last],
+            starts[first],
+            ends[last],
             any(at in estimated for at in range(first, last + 1)),
         )
         for first, last, kind in groups(turn.masks)

@@ -7,6 +7,7 @@ readings, memory and time give the same verdict.
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
 from dataclasses import dataclass
+from functools import cache
 from typing import Final
 
 from pipeline.redaction.digits import Run, find_runs
@@ -52,7 +53,7 @@ class Verdict:
         secrets: digit strings for the memory, oldest first.
     """
 
-    masks: Masks
+    masks: list[tuple[str, ...]]
     opens: list[Open]
     has_held: bool
     names: list[str]
@@ -85,12 +86,22 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
         _fill(masks[turn], first, last, "NAME", _STRONGER_THAN_NAME)
     _mask_tails(masks, readings)
     return Verdict(
-        masks=[[kind if kind in profile.types else "" for kind in row] for row in masks],
+        masks=[_kept(row, profile) for row in masks],
         opens=_opens(readings, judged),
         has_held=any(row.is_held for row in judged),
         names=name_words(readings, [mark for mark in marks if readings[mark[0]].is_final]),
         secrets=[row.run.text for row in judged if row.type and _is_final(row.run, readings)],
     )
+
+
+def _kept(row: Sequence[str], profile: Profile) -> tuple[str, ...]:
+    return tuple(kind if kind in profile.types else "" for kind in row) if any(row) else no_masks(len(row))
+
+
+@cache
+def no_masks(words: int) -> tuple[str, ...]:
+    """Return the one row that all turns of a length share in which nothing is masked."""
+    return ("",) * words
 
 
 def mask_text(text: str, known_names: Set[str], secrets: Sequence[str], profile: Profile) -> str:
@@ -105,7 +116,7 @@ def mask_text(text: str, known_names: Set[str], secrets: Sequence[str], profile:
     texts = ["" if _TOKEN.fullmatch(part) else part for part in text.split()]
     places = range(len(texts))
     reading = read_turn("agent", True, texts, places, places, 0)
-    row = detect([reading], known_names, 0, profile).masks[0]
+    row = list(detect([reading], known_names, 0, profile).masks[0])
     for run in find_runs([reading]):
         if "PII" in profile.types and any(_gives_away(run.text, secret) for secret in secrets):
             for _, at in run.places:

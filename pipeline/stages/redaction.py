@@ -4,14 +4,17 @@ Owns the state of a contact: the turns that later evidence may still change, the
 audio is decided. What is sensitive is decided in `pipeline.redaction`.
 """
 
+from array import array
 from bisect import insort
+from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from sys import intern
 from typing import Final
 
-from pipeline.machine import Machine, Volatile
+from pipeline.machine import Machine
 from pipeline.redaction.cover import Heard, Line, audio_spans, lines_of, text_spans, tokens
-from pipeline.redaction.detect import Detector, Open, Profile, Verdict
+from pipeline.redaction.detect import Detector, Open, Profile, Verdict, no_masks
 from pipeline.redaction.reading import Reading
 from topics.records import (
     SAMPLES_PER_MS,
@@ -33,31 +36,31 @@ WINDOW_MS: Final = 60_000  # how far back a turn may still be re-emitted
 MAX_TURNS: Final = 36
 MAX_WORDS: Final = 400
 MAX_LIVE: Final = 8  # open partials
+MAX_READINGS: Final = 4_096  # 4 kB each; 300 calls have about 4,000 turns in their windows
 MAX_NAMES: Final = 64
 MAX_SECRETS: Final = 32
 LEAD_MS: Final = 300  # a segment is covered from its pre-roll on
 
 
-class Readings(Volatile):
-    """What the detector read in the turns of the window; derived, so no snapshot keeps it."""
+class Readings:
+    """What the detector read in the turns that were asked for last, of any contact: derived, so it may be forgotten."""
 
-    def __init__(self) -> None:
+    def __init__(self, detector: Detector) -> None:
         """Start empty."""
-        self._rows: dict[str, tuple[Heard, Reading]] = {}
+        self._detector = detector
+        self._rows: OrderedDict[str, tuple[Heard, Reading]] = OrderedDict()
 
-    def of(self, turns: Sequence[Heard], detector: Detector) -> list[Reading]:
-        """Read each turn once."""
-        return [self._reading(turn, detector) for turn in turns]
-
-    def _reading(self, turn: Heard, detector: Detector) -> Reading:
+    def of(self, turn: Heard) -> Reading:
+        """Read a turn, unless that is still known."""
         row = self._rows.get(turn.turn_id)
         if row is not None and row[0] is turn:
+            self._rows.move_to_end(turn.turn_id)
             return row[1]
         first_ms = turn.first_sample // SAMPLES_PER_MS
-        reading = detector.read(turn.track, turn.is_final, turn.texts, turn.starts, turn.ends, first_ms)
+        reading = self._detector.read(turn.track, turn.is_final, turn.texts, turn.starts, turn.ends, first_ms)
         self._rows[turn.turn_id] = turn, reading
-        while len(self._rows) > MAX_TURNS + MAX_LIVE:
-            self._rows.pop(next(iter(self._rows)))
+        if len(self._rows) > MAX_READINGS:
+            self._rows.popitem(last=False)
         return reading
 
 
@@ -89,7 +92,6 @@ class RedactorState:
     opens: list[Open] = field(default_factory=list)
     has_held: bool = False
     is_ended: bool = False
-    readings: Readings = field(default_factory=Readings)
 
     def decided(self, track: Track) -> int:
         """Return the sample of a track up to which no span will be added."""
@@ -109,6 +111,7 @@ class Redactor(Machine[RedactorState]):
         """Use a tenant's profile, or everything on; and the detector, or one that gives the same and remembers it."""
         self._profile = profile or Profile()
         self._detector = detector or Detector()
+        self._readings = Readings(self._detector)
 
     def on_record(self, state: RedactorState, record: Record) -> Sequence[Record]:
         """Advance one contact by a turn, a guidance draft or a watermark."""
@@ -162,7 +165,7 @@ class Redactor(Machine[RedactorState]):
         return [*changed, *([decided] if decided is not None else []), mark]
 
     def _detect(self, state: RedactorState, window: Sequence[Heard]) -> Verdict:
-        readings = state.readings.of(window, self._detector)
+        readings = [self._readings.of(turn) for turn in window]
         return self._detector.decide(readings, frozenset(state.names), state.now_ms, self._profile)
 
     def _settle(
@@ -174,9 +177,7 @@ class Redactor(Machine[RedactorState]):
         is_changed = False
         for heard, masks in zip(state.heard, verdict.masks, strict=True):
             if heard is current:
-                heard.masks = (
-                    _without_digits(masks, state.readings.of([heard], self._detector)[0]) if is_late else masks
-                )
+                heard.masks = _without_digits(masks, self._readings.of(heard)) if is_late else masks
             elif masks != heard.masks:
                 heard.masks = _thawed(heard, masks, state.decided(heard.track))
                 is_changed = True
@@ -245,7 +246,7 @@ class Redactor(Machine[RedactorState]):
 def _heard(turn: Turn) -> Heard:
     """Take a turn into the state."""
     return Heard(
-        contact_id=turn.contact_id,
+        contact_id=intern(turn.contact_id),
         leg=turn.leg,
         turn_id=turn.turn_id,
         track=turn.track,
@@ -253,14 +254,13 @@ def _heard(turn: Turn) -> Heard:
         first_sample=turn.first_sample,
         end_sample=turn.end_sample,
         is_final=turn.is_final,
-        asr=turn.asr,
+        asr=intern(turn.asr),
         confidence=turn.confidence,
         rev=turn.rev,
-        texts=[word.text for word in turn.words],
-        starts=[word.start_ms for word in turn.words],
-        ends=[word.end_ms for word in turn.words],
+        texts=tuple([intern(word.text) for word in turn.words]),
+        times=array("i", [*(word.start_ms for word in turn.words), *(word.end_ms for word in turn.words)]).tobytes(),
         estimated=[at for at, word in enumerate(turn.words) if word.is_estimated],
-        masks=[""] * len(turn.words),
+        masks=no_masks(len(turn.words)),
     )
 
 
@@ -292,17 +292,18 @@ def _find(state: RedactorState, turn_id: str) -> Heard | None:
     return next((heard for heard in state.heard if heard.turn_id == turn_id), None)
 
 
-def _thawed(heard: Heard, masks: list[str], decided_sample: int) -> list[str]:
+def _thawed(heard: Heard, masks: Sequence[str], decided_sample: int) -> tuple[str, ...]:
     """Keep for decided words whether they are masked; only the type may still change."""
-    return [
+    return tuple(
         new if bool(new) == bool(old) or end_ms * SAMPLES_PER_MS > decided_sample else old
         for new, old, end_ms in zip(masks, heard.masks, heard.ends, strict=True)
-    ]
+    )
 
 
-def _without_digits(masks: list[str], reading: Reading) -> list[str]:
+def _without_digits(masks: Sequence[str], reading: Reading) -> tuple[str, ...]:
     """Mask every digit of a turn that comes when its neighbours are forgotten."""
-    return [mask or ("PII" if word.kind == "digits" else "") for mask, word in zip(masks, reading.words, strict=True)]
+    each = zip(masks, reading.words, strict=True)
+    return tuple(mask or ("PII" if word.kind == "digits" else "") for mask, word in each)
 
 
 def _remember(state: RedactorState, verdict: Verdict) -> None:

@@ -142,7 +142,7 @@ def test_trailing_label_names_the_number() -> None:
 def test_type_that_is_off_stays() -> None:
     readings = _readings(("c: my name is brudro",))
     masks = detect(readings, frozenset(), 0, Profile(types=frozenset({"CREDITCARD"}))).masks
-    assert masks == [[""] * 4]
+    assert masks == [("",) * 4]
 
 
 def test_text_of_a_model_is_masked_with_the_memory_of_the_contact() -> None:
