@@ -78,7 +78,7 @@ class KafkaTail:
         self._consumer.close()
 
     def _look(self) -> None:
-        """Follow the list of generations. An answer is a sign of life: without a broker a consumer just sees nothing."""
+        """Follow the list of generations; its answer is a sign of life, which a silent consumer does not give."""
         if time.monotonic() - self._looked_s < LOOK_S:
             return
         try:
