@@ -124,6 +124,7 @@ class Growth:
                     "action": "open",
                     "generation": self.opens.number,
                     "partitions": self.opens.partitions,
+                    "topics": self._made(self.opens),
                     "live_contacts": self.live[self.closes.number],
                 }
             )
@@ -138,8 +139,8 @@ class Growth:
         if self.opens is not None:
             live = self.live[self.closes.number]
             lines.append(
-                f"> generation {self.opens.number} opens with {self.opens.partitions} partitions;"
-                f" {live} live contacts finish in generation {self.closes.number}"
+                f"> generation {self.opens.number} opens: {self._made(self.opens)} topics of"
+                f" {self.opens.partitions} partitions; {live} live contacts finish in generation {self.closes.number}"
             )
         elif self.topics.alters:
             live = sum(self.live.values())
@@ -147,6 +148,9 @@ class Growth:
         for one in self.removals:
             lines.append(f"- generation {one.generation.number}: {len(one.topics)} topics, no live contact")
         return lines + [one.line() for one in self.drains]
+
+    def _made(self, generation: Generation) -> int:
+        return sum(topic.is_keyed and topic.partitions == generation.partitions for topic in self.topics.creates)
 
 
 StandingOf = Callable[[Generation], Standing]
