@@ -118,7 +118,9 @@ class GenerationList:
                 self._read()
                 self._seen = end
         except KafkaException as failure:
-            raise PeerUnavailable(f"the broker does not tell the list of generations: {failure.args[0].name()}") from None
+            raise PeerUnavailable(
+                f"the broker does not tell the list of generations: {failure.args[0].name()}"
+            ) from None
         self._known_until_ms = asked_ms + TRUST_MS
 
     def of(self, started_ms: int) -> int:
