@@ -9,7 +9,15 @@ from pathlib import Path
 from bench import report
 
 EXIT_DIFFERENCE = 3
-NAMES = ("crash", "hop", "kills", "latency")  # modules of this package: a line that says what, `add_options` and `run`
+NAMES = (
+    "crash",
+    "failover",
+    "growth",
+    "hop",
+    "kills",
+    "latency",
+    "memory",
+)  # modules of this package: a line that says what, `add_options` and `run`
 
 
 def main(arguments: list[str]) -> int:

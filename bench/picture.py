@@ -1,7 +1,11 @@
-"""Draw latencies by percentile as an SVG: both axes logarithmic, the nines to the right, as HdrHistogram's plots."""
+"""Draw figures as an SVG.
+
+Latencies by percentile: both axes logarithmic, the nines to the right, as HdrHistogram's plots. Curves: both axes
+linear, from zero.
+"""
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 
 from bench.offered import Latencies
 
@@ -12,18 +16,45 @@ LOWEST_MS, HIGHEST_MS = 0.5, 10_000.0
 COLOURS = ("#1b7f3b", "#b00020", "#3355bb", "#c77700", "#7a2fa0", "#007a87", "#777777", "#a0522d", "#000000")
 _POINTS = 120
 
+Place = tuple[float, float]  # x and y
+
 
 def draw(rows: Sequence[tuple[str, Latencies]]) -> str:
     """Return one curve a row."""
+    return _picture(_grid(), [(name, list(_curve(latencies))) for name, latencies in rows])
+
+
+def curves(rows: Sequence[tuple[str, Sequence[Place]]], what: str) -> str:
+    """Return one curve a row through places of x and y, and say what y is."""
+    right, top = (max(place[axis] for _, places in rows for place in places) for axis in (0, 1))
+    each = [
+        (name, [(_across(x / right), HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * y / top) for x, y in places])
+        for name, places in rows
+    ]
+    return _picture(_scales(right, top, what), each)
+
+
+def _picture(ground: Iterable[str], rows: Sequence[tuple[str, Sequence[Place]]]) -> str:
     parts = [f'<svg xmlns="http://www.w3.org/2000/svg" width="{WIDTH}" height="{HEIGHT}" font-family="sans-serif">']
-    parts += ['<rect width="100%" height="100%" fill="white"/>', *_grid()]
-    for at, (name, latencies) in enumerate(rows):
+    parts += ['<rect width="100%" height="100%" fill="white"/>', *ground]
+    for at, (name, places) in enumerate(rows):
         colour = COLOURS[at % len(COLOURS)]
-        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in _curve(latencies))
+        points = " ".join(f"{x:.1f},{y:.1f}" for x, y in places)
         parts.append(f'<polyline points="{points}" fill="none" stroke="{colour}" stroke-width="1.5"/>')
         y = MARGIN + 16 * at
         parts.append(f'<text x="{WIDTH - LEGEND + 12}" y="{y}" font-size="12" fill="{colour}">{name}</text>')
     return "\n".join([*parts, "</svg>", ""])
+
+
+def _scales(right: float, top: float, what: str) -> Iterator[str]:
+    yield f'<text x="{MARGIN}" y="{MARGIN - 16}" font-size="12">{what}</text>'
+    for part in range(5):
+        x, y = _across(part / 4), HEIGHT - MARGIN - (HEIGHT - 2 * MARGIN) * part / 4
+        yield _rule(x, MARGIN, x, HEIGHT - MARGIN)
+        below = f'y="{HEIGHT - MARGIN + 18}" font-size="11" text-anchor="middle"'
+        yield f'<text x="{x}" {below}>{right * part / 4:g}</text>'
+        yield _rule(MARGIN, y, WIDTH - LEGEND, y)
+        yield f'<text x="{MARGIN - 6}" y="{y + 4}" font-size="11" text-anchor="end">{top * part / 4:.3g}</text>'
 
 
 def _curve(latencies: Latencies) -> Iterator[tuple[float, float]]:
@@ -48,7 +79,11 @@ def _rule(x1: float, y1: float, x2: float, y2: float) -> str:
 
 
 def _x(nines: float) -> float:
-    return MARGIN + (WIDTH - LEGEND - MARGIN) * nines / NINES
+    return _across(nines / NINES)
+
+
+def _across(share: float) -> float:
+    return MARGIN + (WIDTH - LEGEND - MARGIN) * share
 
 
 def _y(ms: float) -> float:

@@ -48,6 +48,12 @@ def write(report: Report, name: str, copy: Path | None) -> None:
     print(lines)
 
 
+def judged(name: str, value: float, must: float, goal: float) -> str:
+    """Say which of its two limits a figure keeps; it must be below them."""
+    verdict = "must and goal met" if value < goal else "must met" if value < must else "NEITHER met"
+    return f"{name}: {value} (must {must}, goal {goal}): {verdict}"
+
+
 def _commit() -> str:
     def git(*words: str) -> str:
         done = subprocess.run(["git", *words], capture_output=True, text=True, check=False, cwd=RESULTS.parent)

@@ -20,7 +20,6 @@ POLICIES = policies.load(DEMO / "policies.yaml")
 
 Line = tuple[Track, str]
 CONTACTS = ("one", "alpha")  # of two partitions, each has one
-# of two partitions, each has one
 
 LINES: tuple[Line, ...] = (
     ("agent", "thank you for calling my name is daniel how can i help you"),
@@ -80,19 +79,19 @@ def short() -> dict[str, Script]:
     return {name: Script(stages, POLICIES, _mixed(calls)) for name, calls in SHORT.items()}
 
 
-def text() -> Script:
-    """Two contacts at once, from words on; every line has a partial and a final."""
+def text(contacts: Sequence[str] = CONTACTS) -> Script:
+    """Some contacts at once, from words on; every line has a partial and a final."""
     stages = tuple(stage for stage in STAGES if stage.group == "language")
-    return Script(stages, POLICIES, _mixed(dict.fromkeys(CONTACTS, LINES)))
+    return Script(stages, POLICIES, _mixed(dict.fromkeys(contacts, LINES)))
 
 
-def whole() -> dict[str, Script]:
+def whole(contact: str = "demo") -> dict[str, Script]:
     """The beginning of the demo call through every stage; pure functions are remembered across schedules."""
     recorded = files.read_call(DEMO / "customer.wav", DEMO / "agent.wav")
     samples = WHOLE_S * 1_000 * SAMPLES_PER_MS
     call = Call(recorded.customer[:samples], recorded.agent[:samples])
-    key = contact_key(TENANT, "demo")
-    events = tuple(Event(due.topic, key, due.record) for due in files.frames(call, TENANT, "demo"))
+    key = contact_key(TENANT, contact)
+    events = tuple(Event(due.topic, key, due.record) for due in files.frames(call, TENANT, contact))
     return {"the demo call": Script(REMEMBERING, POLICIES, events, services)}
 
 
@@ -104,10 +103,8 @@ class Shelf:
 
     def __call__(self, request: object) -> object:
         assert isinstance(request, PutAudio | PutManifest)
-        place = (
-            (request.contact_id, request.track, request.first_sample) if isinstance(request, PutAudio) else "manifest"
-        )
-        self.stored[place] = request
+        audio = (request.track, request.first_sample) if isinstance(request, PutAudio) else ("manifest", 0)
+        self.stored[request.contact_id, *audio] = request
         return Stored()
 
 

@@ -114,15 +114,17 @@ class Place:
     prefix: str
     partitions: int = 1
 
-    def create(self, stages: tuple[Stage, ...]) -> None:
-        """Make the topics of some stages."""
+    def create(self, stages: tuple[Stage, ...], owners: tuple[str, ...] = ()) -> None:
+        """Make the topics of some stages, and changelogs of more owners than their group."""
         group = group_of(stages[0].group, stages)
         written = {topic for stage in stages for topic in stage.outputs}
         plain = {*group.inputs, *written, *group.tables, *map(deadletters.name, group.inputs)}
         client = clients.admin(self.bootstrap)
         wanted = [NewTopic(self.prefix + topic, self.partitions, 1) for topic in plain]
-        changelog = f"{self.prefix}changelog.{group.name}"
-        wanted.append(NewTopic(changelog, self.partitions, 1, config={"cleanup.policy": "compact"}))
+        wanted += [
+            NewTopic(f"{self.prefix}changelog.{owner}", self.partitions, 1, config={"cleanup.policy": "compact"})
+            for owner in (group.name, *owners)
+        ]
         for created in client.create_topics(wanted).values():
             created.result(LIMIT_S)
 
