@@ -48,7 +48,7 @@ ANSWER_LIMIT_S = 8.0
 # 27 topics of 12 partitions took 3 s to make and 16 s to delete with nine runnable tasks a core (Kafka 4.3.1).
 _CHANGE_LIMIT_S = 30.0
 _SETTLE_STEP_S = 0.05
-# A static member that has ended stays in its group until its session is over, 6 s; a drain takes up to 15 s.
+# A drain takes up to 15 s; a member that was killed, or a sink's, stays in its group until its session is over, 6 s.
 _LEAVE_LIMIT_S = 60.0
 _LEAVE_STEP_S = 0.5
 
