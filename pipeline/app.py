@@ -17,6 +17,7 @@ from pipeline.progress import Progress
 from pipeline.runners import GatewayRunner, SinkRunner
 from pipeline.settings import Settings
 from pipeline.topology import group_names, group_of
+from topics import generations
 from topics.records import Track, Word
 
 if TYPE_CHECKING:  # it imports faust, which is an extra
@@ -43,14 +44,14 @@ class Runner(Protocol):
         """Work until `stop`."""
 
 
-def worker(settings: Settings, group: str, number: int, progress: Progress) -> Runner:
-    """Make what one worker process of a group runs.
+def worker(settings: Settings, group: str, generation: int, number: int, progress: Progress) -> Runner:
+    """Make what one worker process of a group runs in one generation of topics; the gateway runs in all.
 
     Raises:
         InputError: no such group, or a setting it needs is missing.
     """
     check_group(settings, group)
-    config = _config(settings, group, number)
+    config = _config(settings, group, generation, number)
     if group == GATEWAY:
         return GatewayRunner(_gateway(settings), progress)
     if group in SINKS:
@@ -71,7 +72,9 @@ def faust_worker(settings: Settings, group: str, number: int, progress: Progress
     from pipeline.engines.faust import FaustWorker
 
     rows = group_of(group)
-    return FaustWorker(_config(settings, group, number), rows, services(settings, rows.services), progress)
+    return FaustWorker(
+        _config(settings, group, generations.FIRST, number), rows, services(settings, rows.services), progress
+    )
 
 
 def check_engine(settings: Settings) -> None:
@@ -92,9 +95,12 @@ def check_engine(settings: Settings) -> None:
         raise InputError(faust.NOT_EXACTLY_ONCE)
 
 
-def _config(settings: Settings, group: str, number: int) -> WorkerConfig:
-    member = f"{settings.topic_prefix}{socket.gethostname()}-{group}-{number}"
-    return WorkerConfig(settings.kafka_bootstrap, settings.topic_prefix, member, settings.group_protocol)
+def _config(settings: Settings, group: str, generation: int, number: int) -> WorkerConfig:
+    prefix = generations.prefix_of(settings.topic_prefix, generation)
+    member = f"{prefix}{socket.gethostname()}-{group}-{number}"
+    return WorkerConfig(
+        settings.kafka_bootstrap, prefix, member, settings.group_protocol, tables_prefix=settings.topic_prefix
+    )
 
 
 def check_group(settings: Settings, group: str) -> None:

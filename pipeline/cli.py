@@ -311,12 +311,12 @@ def topics_diff(as_json: Annotated[bool, typer.Option("--json", help="One JSON o
 
 @topics_app.command("apply")
 def topics_apply() -> None:
-    """Create and alter topics as declared. Example: trunkline topics apply."""
-    from pipeline import environment, settings
+    """Create and alter topics as declared, open and remove generations. Example: trunkline topics apply."""
+    from pipeline import environment, growth, settings
 
     loaded = environment.located(settings.load())
-    steps = environment.plan(loaded)
-    environment.apply(loaded, steps)
+    steps = growth.plan(loaded)
+    growth.apply(loaded, steps)
     for line in steps.lines():
         print(line)
 
@@ -336,9 +336,9 @@ def _opened(file: Path | None) -> TextIO:
 
 
 def _print_plan(as_json: bool) -> bool:
-    from pipeline import environment, settings
+    from pipeline import environment, growth, settings
 
-    steps = environment.plan(environment.located(settings.load()))
+    steps = growth.plan(environment.located(settings.load()))
     for line in map(json.dumps, steps.rows()) if as_json else steps.lines():
         print(line)
     return not steps.is_empty

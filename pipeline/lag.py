@@ -1,4 +1,4 @@
-"""How far each group is behind: records, seconds and the trend.
+"""How far each group is behind, in every living generation of topics: records, seconds and the trend.
 
 Seconds are exact, not interpolated: now minus the broker's time of the record at the committed offset. The lag of a
 group that holds an offset back for replay (the speech group keeps the audio of open segments) includes that audio.
@@ -7,7 +7,7 @@ group that holds an offset back for replay (the speech group keeps the audio of 
 import json
 import time
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Literal
 
 from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, KafkaException, TopicPartition
@@ -19,6 +19,7 @@ from rich.console import Console
 from rich.live import Live
 from rich.table import Table
 
+from pipeline import environment
 from pipeline.app import SINKS
 from pipeline.errors import PeerUnavailable
 from pipeline.settings import Settings
@@ -88,7 +89,7 @@ def measure(settings: Settings, before: dict[_Place, int]) -> list[Lag]:
                 _age_s(consumer, settings, place, committed) if end > committed else 0.0,
                 _trend(before.get(place), end - committed),
             )
-            for place, committed, end in _positions(settings, consumer, inputs())
+            for place, committed, end in _everywhere(settings, consumer, inputs())
         ]
     except KafkaException as failure:
         raise PeerUnavailable(f"the broker does not answer: {failure.args[0].name()}") from None
@@ -101,17 +102,48 @@ def behind(settings: Settings, groups: Iterable[str] | None = None) -> dict[_Pla
     wanted = {name: topics for name, topics in inputs().items() if groups is None or name in groups}
     consumer = clients.tail_consumer(settings.kafka_bootstrap)
     try:
-        return {place: end - committed for place, committed, end in _positions(settings, consumer, wanted)}
+        return {place: end - committed for place, committed, end in _everywhere(settings, consumer, wanted)}
     except KafkaException as failure:
         raise PeerUnavailable(f"the broker does not answer: {failure.args[0].name()}") from None
     finally:
         consumer.close()
 
 
-def _positions(
+def unread(own: Settings) -> tuple[dict[str, int], frozenset[str]]:
+    """Return how many records each group is behind in one generation, and which groups have ever committed there.
+
+    Args:
+        own: the generation's namespace.
+    """
+    behind: dict[str, int] = dict.fromkeys(inputs(), 0)
+    begun: set[str] = set()
+    consumer = clients.tail_consumer(own.kafka_bootstrap)
+    try:
+        for place, committed, low, high in _positions(own, consumer, inputs()):
+            behind[place.group] += high - max(committed, low)  # what retention has taken keeps nobody
+            if committed >= 0:
+                begun.add(place.group)
+    except KafkaException as failure:
+        raise PeerUnavailable(f"the broker does not answer: {failure.args[0].name()}") from None
+    finally:
+        consumer.close()
+    return behind, frozenset(begun)
+
+
+def _everywhere(
     settings: Settings, consumer: Consumer, groups: dict[str, tuple[str, ...]]
 ) -> Iterator[tuple[_Place, int, int]]:
-    """Yield place, committed offset and end of each partition."""
+    """Yield place, committed offset and end of each partition of every living generation."""
+    for own in environment.namespaces(settings):
+        inside = own.topic_prefix.removeprefix(settings.topic_prefix)
+        for place, committed, low, high in _positions(own, consumer, groups):
+            yield replace(place, topic=inside + place.topic), committed if committed >= 0 else low, high
+
+
+def _positions(
+    settings: Settings, consumer: Consumer, groups: dict[str, tuple[str, ...]]
+) -> Iterator[tuple[_Place, int, int, int]]:
+    """Yield place, committed offset (below 0 for none), beginning and end of each partition of one generation."""
     known = consumer.list_topics(timeout=_REQUEST_S).topics
     admin = clients.admin(settings.kafka_bootstrap)
     for group, topics in groups.items():
@@ -128,8 +160,8 @@ def _positions(
         (answer,) = admin.list_consumer_group_offsets([asked]).values()
         for one in answer.result(_REQUEST_S).topic_partitions:
             at = (one.topic, one.partition)
-            committed = one.offset if one.offset >= 0 else lows[at]
-            yield _Place(group, one.topic.removeprefix(settings.topic_prefix), one.partition), committed, highs[at]
+            place = _Place(group, one.topic.removeprefix(settings.topic_prefix), one.partition)
+            yield place, one.offset, lows[at], highs[at]
 
 
 def _offsets(admin: AdminClient, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:

@@ -4,12 +4,44 @@ import ctypes
 import fcntl
 import os
 import signal
+from dataclasses import dataclass
 from io import TextIOWrapper
 from pathlib import Path
 
 _PR_SET_PDEATHSIG = 1  # prctl(2)
+_PORTS_A_GENERATION = 100  # of health pages, where the first is set
 
 _held: dict[Path, TextIOWrapper] = {}  # lock files of this process's numbers
+
+
+@dataclass(frozen=True, slots=True)
+class Who:
+    """Whom a worker process runs as.
+
+    Attributes:
+        group: its group, without prefix.
+        generation: of topics.
+        number: among the group's workers in this generation and working folder, from 1.
+    """
+
+    group: str
+    generation: int
+    number: int
+
+    @property
+    def name(self) -> str:
+        """Names its files and its log: `<group>-<n>`, in a later generation `<group>-g2-<n>`."""
+        return f"{family(self.group, self.generation)}-{self.number}"
+
+    @property
+    def port_offset(self) -> int:
+        """Where its health page stands behind the first worker's."""
+        return _PORTS_A_GENERATION * (self.generation - 1) + self.number - 1
+
+
+def family(group: str, generation: int) -> str:
+    """Return the part of a worker's name that is not its number."""
+    return group if generation == 1 else f"{group}-g{generation}"
 
 
 def die_with_parent(parent_pid: int) -> None:

@@ -5,6 +5,7 @@ late they were sent is printed beside what came back.
 """
 
 import asyncio
+import contextlib
 import heapq
 import time
 import uuid
@@ -23,7 +24,8 @@ from pipeline.errors import InputError, PeerUnavailable
 from pipeline.play import play
 from pipeline.results import SUMMARY
 from pipeline.settings import Settings
-from topics import clients, codec
+from topics import clients, codec, generations
+from topics.generations import GenerationList
 from topics.keys import contact_key
 from topics.records import SAMPLES_PER_MS, Guidance, Policy, RedactedTurn
 
@@ -40,10 +42,12 @@ class Heard:
 
     Attributes:
         begins_ms: audio time 0, counted from the first call's.
+        generation: of topics; None before it begins.
         finals: latency of each final turn by its id, ms from the end of its speech to the broker; 0 at speed 0.
     """
 
     begins_ms: float
+    generation: int | None = None
     finals: dict[str, float] = field(default_factory=dict)
     hints: set[str] = field(default_factory=set)
     is_summed_up: bool = False
@@ -68,6 +72,8 @@ class Replay:
     late_ms: list[float] = field(default_factory=list)
     started_ms: int = 0
     sending_s: float = 0.0
+    _listed: GenerationList = field(init=False)
+    _tailed: set[int] = field(init=False)  # the generations that are read
 
     def __post_init__(self) -> None:
         """Name the contacts: new ones each time, because a contact that has ended takes nothing more."""
@@ -84,13 +90,19 @@ class Replay:
         if environment.plan(self.settings).creates:
             raise InputError("topics are missing: run `trunkline topics apply`")
         await asyncio.to_thread(publish_policies, self.settings, policies)
+        self._listed = GenerationList(self.settings.kafka_bootstrap, self.settings.topic_prefix)
+        await asyncio.to_thread(self._listed.look)
         consumer = await asyncio.to_thread(self._tail)
+        looking = asyncio.create_task(self._keep_looking())
         sending = asyncio.create_task(self._send())
         try:
             await asyncio.to_thread(self._follow, consumer, sending)
             await sending
         finally:
-            sending.cancel()
+            for task in (sending, looking):
+                task.cancel()
+            await asyncio.wait({looking})
+            self._listed.close()
             consumer.close()
 
     def report(self) -> str:
@@ -123,9 +135,10 @@ class Replay:
 
         async def send(due: Due) -> None:
             key = contact_key(due.record.tenant, due.record.contact_id)
+            prefix = generations.prefix_of(self.settings.topic_prefix, self._generation_of(due.record.contact_id))
             while True:
                 try:
-                    producer.produce(self.settings.topic_prefix + due.topic, codec.encode(due.record), key)
+                    producer.produce(prefix + due.topic, codec.encode(due.record), key)
                 except BufferError:
                     await asyncio.sleep(_FULL_QUEUE_WAIT_S)
                 else:
@@ -140,26 +153,50 @@ class Replay:
         if await asyncio.to_thread(producer.flush, 30):
             raise PeerUnavailable("the broker did not take the audio")
 
+    def _generation_of(self, contact_id: str) -> int:
+        """Say where a call belongs when it begins; what it starts with decides, and it stays there."""
+        one = self.heard[contact_id]
+        if one.generation is None:
+            begins_ms = one.begins_ms / self.speed if self.speed else 0
+            one.generation = self._listed.of(self.started_ms + round(begins_ms))
+        return one.generation
+
+    async def _keep_looking(self) -> None:
+        while True:
+            await asyncio.sleep(generations.LOOK_S)
+            with contextlib.suppress(PeerUnavailable):  # a call that needs to know then fails
+                await asyncio.to_thread(self._listed.look)
+
+    def _places(self, number: int) -> list[TopicPartition]:
+        own = next((one for one in self._listed.listed if one.number == number), None)
+        prefix = generations.prefix_of(self.settings.topic_prefix, number)
+        partitions = own.partitions if own else self.settings.partitions
+        return [TopicPartition(prefix + topic, n) for topic in SHOWN for n in range(partitions)]
+
     def _tail(self) -> Consumer:
         """Read from the present ends on: nothing of another run."""
         consumer = clients.tail_consumer(self.settings.kafka_bootstrap)
-        places = [
-            TopicPartition(self.settings.topic_prefix + topic, n)
-            for topic in SHOWN
-            for n in range(self.settings.partitions)
-        ]
+        self._tailed = set(self._listed.living)
+        places = [place for number in self._tailed for place in self._places(number)]
         try:
             for place in places:
                 _, place.offset = clients.patiently(partial(consumer.get_watermark_offsets, place, timeout=_REQUEST_S))
         except KafkaException as failure:
             raise clients.fault(failure.args[0]) from None
-        consumer.assign(places)
+        consumer.incremental_assign(places)
         return consumer
+
+    def _tail_more(self, consumer: Consumer) -> None:
+        """Read a generation that has opened since, from its beginning."""
+        for number in set(self._listed.living) - self._tailed:
+            self._tailed.add(number)
+            consumer.incremental_assign([TopicPartition(one.topic, one.partition, 0) for one in self._places(number)])
 
     def _follow(self, consumer: Consumer, sending: "asyncio.Task[None]") -> None:
         """Read until every call has its summary; not for the loop's thread."""
         news_s = time.monotonic()
         while not all(one.is_summed_up for one in self.heard.values()):
+            self._tail_more(consumer)
             message = consumer.poll(0.2)
             if sending.done() and sending.exception() is not None:
                 return

@@ -32,7 +32,12 @@ class Settings(BaseSettings):
 
     kafka_bootstrap: str = Field("", description="host:port of the broker; empty means the embedded one")
     topic_prefix: str = Field("", description="put before every topic, group and member name", pattern=r"^[\w.-]*$")
-    partitions: int = Field(12, description="partitions of each contact topic at creation", ge=1, le=1_000)
+    partitions: int = Field(
+        12, description="partitions of each contact topic; more than before is another generation", ge=1, le=1_000
+    )
+    generation_rest_s: int = Field(
+        1_800, description="how long an old generation of topics stays after the last of its contacts", ge=0
+    )
     group_protocol: Literal["classic", "consumer"] = Field(
         "classic", description="classic: cooperative-sticky with static members; consumer: KIP-848"
     )

@@ -19,11 +19,13 @@ import subprocess
 import sys
 import threading
 import time
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
 from pipeline import processes
 from pipeline.errors import Fenced, InputError, PeerUnavailable, TrunklineError
+from pipeline.processes import Who
 from pipeline.progress import KILLS, mark_file, suspect_file
 from pipeline.settings import Settings, environment
 
@@ -44,8 +46,7 @@ _log = logging.getLogger(__name__)
 class Child:
     """One supervised process."""
 
-    group: str
-    number: int
+    who: Who
     stem: Path  # its files in the run folder, without suffix
     process: subprocess.Popen[bytes] | None = None
     deaths_s: list[float] = field(default_factory=list)
@@ -81,24 +82,36 @@ class Supervisor:
         self.fault: TrunklineError | None = None
         self.restarts = 0
 
-    def start(self, group: str, workers: int = 1) -> None:
-        """Start the workers of a group.
+    def start(self, group: str, workers: int = 1, generation: int = 1) -> None:
+        """Start the workers of a group in one generation of topics.
 
         Raises:
             PeerUnavailable: the machine refuses another process.
         """
         with self._turn:
             for _ in range(workers):
-                number = processes.claim_number(self._run_dir, group)
-                self._children.append(Child(group, number, self._run_dir / f"{group}-{number}"))
+                number = processes.claim_number(self._run_dir, processes.family(group, generation))
+                who = Who(group, generation, number)
+                self._children.append(Child(who, self._run_dir / who.name))
             if not self._starter.is_alive():
                 self._starter.start()
             self._turn.wait_for(lambda: self.fault or all(child.process for child in self._children))
         self.check()
 
+    def stop(self, group: str, generation: int) -> None:
+        """Drain the workers of a group in one generation; the others go on."""
+        with self._turn:
+            kept: list[Child] = []
+            gone: list[Child] = []
+            for child in self._children:
+                is_gone = (child.who.group, child.who.generation) == (group, generation)
+                (gone if is_gone else kept).append(child)
+            self._children = kept
+        self._end(gone)
+
     def pids(self, group: str) -> tuple[int, ...]:
         """The process ids of a group's workers."""
-        return tuple(child.pid for child in self._children if child.group == group)
+        return tuple(child.pid for child in self._children if child.who.group == group)
 
     @property
     def port_files(self) -> tuple[Path, ...]:
@@ -120,7 +133,13 @@ class Supervisor:
         """Stop every child: SIGTERM, and SIGKILL for what does not go."""
         with self._turn:
             self._is_draining = True
-        running = [process for process in (self._spare, *(child.process for child in self._children)) if process]
+        self._end(self._children, self._spare)
+        self._children.clear()
+        self._spare = None
+        self._is_drained.set()
+
+    def _end(self, children: Sequence[Child], spare: subprocess.Popen[bytes] | None = None) -> None:
+        running = [process for process in (spare, *(child.process for child in children)) if process]
         for process in running:
             process.send_signal(signal.SIGTERM)
         deadline_s = time.monotonic() + DRAIN_S
@@ -131,7 +150,7 @@ class Supervisor:
                 _log.error("a worker did not drain and was killed", extra={"pid": process.pid})
                 process.kill()
                 process.wait()
-        for child in self._children:
+        for child in children:
             for file in (
                 child.pid_file,
                 child.stem.with_suffix(".port"),
@@ -139,10 +158,8 @@ class Supervisor:
                 suspect_file(child.stem),
             ):
                 file.unlink(missing_ok=True)
-            processes.release_number(self._run_dir, child.group, child.number)
-        self._children.clear()
-        self._spare = None
-        self._is_drained.set()
+            who = child.who
+            processes.release_number(self._run_dir, processes.family(who.group, who.generation), who.number)
 
     def __enter__(self) -> "Supervisor":
         return self
@@ -178,11 +195,11 @@ class Supervisor:
             self._note_death(child, code, now_s)
 
     def _note_death(self, child: Child, code: int, now_s: float) -> None:
-        _log.warning("a worker died", extra={"group": child.group, "number": child.number, "code": code})
+        _log.warning("a worker died", extra={"worker": child.who.name, "code": code})
         if code == EXIT_FENCED:
-            self.fault = Fenced(f"another process runs as member {child.group}-{child.number}")
+            self.fault = Fenced(f"another process runs as member {child.who.name}")
         elif code == EXIT_INPUT:
-            self.fault = InputError(f"a worker of {child.group} refused its settings")
+            self.fault = InputError(f"a worker of {child.who.group} refused its settings")
         child.fruitless = 0 if mark_file(child.stem).exists() else child.fruitless + 1
         child.deaths_s = [*(d for d in child.deaths_s if now_s - d < _WINDOW_S), now_s]
         child.due_s = now_s + backoff_s(child.fruitless, len(child.deaths_s))
@@ -198,7 +215,9 @@ class Supervisor:
         assert process.stdin is not None  # `_make` asks for it
         with contextlib.suppress(BrokenPipeError):  # it has just died, as the next look will show
             careful = "careful" if child.fruitless >= _CAREFUL_AFTER else ""
-            process.stdin.write(f"{child.group}\t{child.number}\t{self._run_dir}\t{careful}\n".encode())
+            who = child.who
+            line = f"{who.group}\t{who.generation}\t{who.number}\t{self._run_dir}\t{careful}\n"
+            process.stdin.write(line.encode())
             process.stdin.close()
         return process
 

@@ -1,7 +1,7 @@
 """One worker process: `python -m pipeline.worker PARENT`, started by the supervisor.
 
-It stands by until a line on its input says whom it runs as: group, number, run folder and "careful" or nothing
-(`pipeline/progress.py`), separated by tabs.
+It stands by until a line on its input says whom it runs as: group, generation, number, run folder and "careful" or
+nothing (`pipeline/progress.py`), separated by tabs.
 Owns the process: signals, the parent's death, the log, the health page and exit codes. What it runs comes from
 `pipeline.app`.
 """
@@ -21,6 +21,7 @@ import uvloop
 from pipeline import app, health, logs, processes, settings
 from pipeline.engines import failpoints
 from pipeline.errors import Fenced, InputError, TrunklineError
+from pipeline.processes import Who
 from pipeline.progress import Progress
 from pipeline.supervisor import EXIT_FENCED, EXIT_INPUT
 
@@ -35,18 +36,19 @@ def main() -> NoReturn:
     line = sys.stdin.readline()
     if not line:  # it was never needed
         os._exit(0)
-    group, number, run_dir, careful = line.rstrip("\n").split("\t")
-    logs.configure(process=f"{group}-{number}")
+    group, generation, number, run_dir, careful = line.rstrip("\n").split("\t")
+    who = Who(group, int(generation), int(number))
+    logs.configure(process=who.name)
     code = asyncio.Runner(loop_factory=uvloop.new_event_loop).run(
-        _exit_code(group, int(number), Path(run_dir) / f"{group}-{number}", careful)
+        _exit_code(who, Path(run_dir) / who.name, is_careful=bool(careful))
     )
     logging.shutdown()
     os._exit(code)
 
 
-async def _exit_code(group: str, number: int, stem: Path, careful: str) -> int:
+async def _exit_code(who: Who, stem: Path, *, is_careful: bool) -> int:
     try:
-        await _run(group, number, stem, is_careful=bool(careful))
+        await _run(who, stem, is_careful=is_careful)
     except TrunklineError as fault:
         _log.error("stopped", extra={"reason": str(fault)})
         return {Fenced: EXIT_FENCED, InputError: EXIT_INPUT}.get(type(fault), EXIT_FAULT)
@@ -57,15 +59,15 @@ async def _exit_code(group: str, number: int, stem: Path, careful: str) -> int:
     return 0
 
 
-async def _run(group: str, number: int, stem: Path, *, is_careful: bool) -> None:
+async def _run(who: Who, stem: Path, *, is_careful: bool) -> None:
     stop = asyncio.Event()
     for name in (signal.SIGTERM, signal.SIGINT):
         asyncio.get_running_loop().add_signal_handler(name, stop.set)
     loaded = settings.load()
     failpoints.arm(loaded.failpoint)
-    runner = app.worker(loaded, group, number, Progress(stem, is_careful=is_careful))
+    runner = app.worker(loaded, who.group, who.generation, who.number, Progress(stem, is_careful=is_careful))
     gc.freeze()  # modules and models are never garbage: a full collection of them stops the loop for 44 ms
-    port = loaded.health_port + number - 1 if loaded.health_port else 0
+    port = loaded.health_port + who.port_offset if loaded.health_port else 0
     async with health.serve(runner, port, stem.with_suffix(".port")):
         await runner.run(stop)
 

@@ -4,9 +4,9 @@
     steps = plan(desired, read(bootstrap, "local."))
     apply(bootstrap, steps)
 
-`declare` and `plan` are pure; `read`, `apply` and `remove` ask a broker. A plan never deletes or shrinks
-a topic; `remove` is for the prefix of a single call or test. Numbers without a source here are from section 4
-of `docs/architecture.md`.
+`declare` and `plan` are pure; `read`, `apply`, `remove` and `remove_generation` ask a broker. A plan never deletes or
+shrinks a topic: which generations there are is for `pipeline/growth.py` to say, and `remove` is for the prefix of a
+single call or test. Numbers without a source here are from section 4 of `docs/architecture.md`.
 """
 
 import time
@@ -28,8 +28,8 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exports 
 )
 
 from pipeline.errors import InputError, PeerUnavailable
-from topics import clients, deadletters
-from topics.catalogue import CATALOGUE, DAY_MS, TOPICS, DataClass, Topic, changelog
+from topics import clients, deadletters, generations
+from topics.catalogue import CATALOGUE, DAY_MS, GENERATIONS, TOPICS, DataClass, Topic, changelog
 
 DEAD_RETENTION_MS: Mapping[DataClass, int] = {
     "restricted": DAY_MS,  # hours, as for everything that redaction has not seen
@@ -48,6 +48,9 @@ ANSWER_LIMIT_S = 8.0
 # 27 topics of 12 partitions took 3 s to make and 16 s to delete with nine runnable tasks a core (Kafka 4.3.1).
 _CHANGE_LIMIT_S = 30.0
 _SETTLE_STEP_S = 0.05
+# A drain takes up to 15 s; a member that was killed, or a sink's, stays in its group until its session is over, 6 s.
+_LEAVE_LIMIT_S = 60.0
+_LEAVE_STEP_S = 0.5
 
 Row = dict[str, object]
 _Subject = TypeVar("_Subject", str, ConfigResource)
@@ -145,7 +148,7 @@ class Plan:
 
 
 def declare(prefix: str, partitions: int, replication: int, *, changelogs: Sequence[str] = ()) -> tuple[Declared, ...]:
-    """Return every topic of an environment: the catalogue, its dead letters and the changelogs.
+    """Return every topic of an environment with one generation: the catalogue, its dead letters and the changelogs.
 
     Args:
         prefix: put before each name as it stands; empty, or ends with a dot.
@@ -156,17 +159,45 @@ def declare(prefix: str, partitions: int, replication: int, *, changelogs: Seque
     Raises:
         InputError: the prefix could be mistaken for the beginning of a topic's name.
     """
+    first = declare_generation(prefix, generations.FIRST, partitions, replication, changelogs=changelogs)
+    return first + declare_shared(prefix, replication)
+
+
+def declare_shared(prefix: str, replication: int) -> tuple[Declared, ...]:
+    """Return the topics that all generations share: those that are not keyed, and the list of generations.
+
+    Raises:
+        InputError: as for `declare`.
+    """
     _check_prefix(prefix)
-    configs: list[tuple[str, dict[str, str], bool]] = []
+    shared = [topic for topic in (*CATALOGUE, GENERATIONS) if not topic.is_keyed]
+    return tuple(Declared(prefix + one.name, 1, replication, _topic_config(one), is_keyed=False) for one in shared)
+
+
+def declare_generation(
+    prefix: str, number: int, partitions: int, replication: int, *, changelogs: Sequence[str] = ()
+) -> tuple[Declared, ...]:
+    """Return the topics of one generation: those that are keyed, their dead letters and the changelogs.
+
+    Args:
+        prefix: of the environment.
+        number: of the generation.
+        partitions: of each.
+        replication: copies of each partition; -1 leaves it to the broker.
+        changelogs: owners of states.
+
+    Raises:
+        InputError: as for `declare`.
+    """
+    _check_prefix(prefix)
+    configs: list[tuple[str, dict[str, str]]] = []
     for topic in CATALOGUE:
-        configs.append((topic.name, _topic_config(topic), topic.is_keyed))
         if topic.is_keyed:
-            configs.append((deadletters.name(topic.name), _dead_letter_config(topic), True))
-    configs += [(changelog(owner), _changelog_config(), True) for owner in changelogs]
-    return tuple(
-        Declared(prefix + name, partitions if is_keyed else 1, replication, config, is_keyed)
-        for name, config, is_keyed in configs
-    )
+            configs.append((topic.name, _topic_config(topic)))
+            configs.append((deadletters.name(topic.name), _dead_letter_config(topic)))
+    configs += [(changelog(owner), _changelog_config()) for owner in changelogs]
+    own = generations.prefix_of(prefix, number)
+    return tuple(Declared(own + name, partitions, replication, config, is_keyed=True) for name, config in configs)
 
 
 def plan(desired: Iterable[Declared], actual: Iterable[Found]) -> Plan:
@@ -234,9 +265,51 @@ def remove(bootstrap: str, prefix: str) -> tuple[str, ...]:
     return tuple(names)
 
 
+def remove_generation(bootstrap: str, names: Sequence[str], groups: Sequence[str]) -> None:
+    """Delete the groups and topics of a generation; what is gone already is no fault.
+
+    Args:
+        bootstrap: `host:port`, several separated by commas.
+        names: its topics, prefix included.
+        groups: prefix included; each must be left by its members within 60 s.
+
+    Raises:
+        PeerUnavailable: a group is not left, or the broker does not answer or refuses.
+    """
+    admin = clients.admin(bootstrap)
+    give_up_s = time.monotonic() + _LEAVE_LIMIT_S
+    left = list(groups)
+    while left:
+        left = _delete_groups(admin, left)
+        if left and time.monotonic() > give_up_s:
+            raise PeerUnavailable(f"workers do not leave group {left[0]}; its topics stay until another apply")
+        if left:
+            time.sleep(_LEAVE_STEP_S)
+    if names:
+        _wait(admin.delete_topics(list(names), request_timeout=_CHANGE_LIMIT_S), KafkaError.UNKNOWN_TOPIC_OR_PART)
+        _settle(lambda: not _listing(admin, set(names).__contains__))
+
+
+def _delete_groups(admin: AdminClient, groups: Sequence[str]) -> list[str]:
+    """Delete groups; return those that still have members."""
+    occupied = []
+    for group, future in admin.delete_consumer_groups(list(groups), request_timeout=ANSWER_LIMIT_S).items():
+        try:
+            future.result(ANSWER_LIMIT_S + 1)
+        except KafkaException as failure:
+            code = failure.args[0].code()
+            if code == KafkaError.NON_EMPTY_GROUP:
+                occupied.append(group)
+            elif code != KafkaError.GROUP_ID_NOT_FOUND:
+                raise _unavailable(failure) from None
+    return occupied
+
+
 def _check_prefix(prefix: str) -> None:
     if prefix and not prefix.endswith("."):
         raise InputError("a topic prefix ends with a dot")
+    if generations.is_mistakable(prefix):
+        raise InputError("a topic prefix may not end like a generation's, g2.")
     if prefix and any(name.startswith(prefix) for name in (*(topic.name for topic in CATALOGUE), changelog(""))):
         raise InputError("a topic prefix may not begin a topic's own name")
 
@@ -304,14 +377,16 @@ def _refusals(topic: Declared, found: Found) -> list[Refusal]:
 def _partitions_reason(topic: Declared, found: Found) -> str:
     differ = f"it has {found.partitions} partitions, {topic.partitions} are declared"
     if topic.is_keyed:
-        return f"{differ}; another count would move contacts in mid-call, so growth is a fresh set of topics"
+        return f"{differ}; another count would move contacts in mid-call, so growth is another generation of topics"
     return f"{differ}; its readers expect one"
 
 
 def _is_ours(prefix: str, name: str) -> bool:
     if prefix:
         return name.startswith(prefix)
-    return name.removesuffix(deadletters.name("")) in TOPICS or name.startswith(changelog(""))
+    _, name = generations.parts(name)
+    ours = {*TOPICS, GENERATIONS.name}
+    return name.removesuffix(deadletters.name("")) in ours or name.startswith(changelog(""))
 
 
 def _listing(admin: AdminClient, is_ours: Callable[[str], bool]) -> dict[str, TopicMetadata]:

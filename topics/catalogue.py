@@ -1,7 +1,8 @@
 """Where records flow: one row a topic.
 
 Changelogs and dead letters derive from these rows and from `pipeline.topology.STAGES`; `admin.py` compares them with
-a broker. Names here carry no prefix: an environment or a single call puts its own before them.
+a broker. Names here carry no prefix: an environment or a single call puts its own before them, and a later generation
+one more.
 """
 
 from dataclasses import dataclass
@@ -152,6 +153,12 @@ CATALOGUE: tuple[Topic, ...] = (
     ),
 )
 
+# The list of generations: written by `trunkline topics apply`, read by supervisors, sources and the gateway. It carries
+# nothing of a contact, so it is no part of the flow.
+GENERATIONS = Topic(
+    "generations", (records.Generation,), "control", 0, producers=(), consumers=(), is_compacted=True, is_keyed=False
+)
+
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}
 
 
@@ -165,7 +172,7 @@ def topic_of(record: Record) -> str:
 
 
 _TOPIC_OF: dict[type[Record], str] = {
-    kind: topic.name for topic in CATALOGUE for kind in topic.records if kind is not records.Watermark
+    kind: topic.name for topic in (*CATALOGUE, GENERATIONS) for kind in topic.records if kind is not records.Watermark
 }
 
 

@@ -3,9 +3,9 @@
 The `.avsc` file is the truth; `tests/topics/test_records.py` compares each class with it field by field.
 This module owns meaning and identity, not bytes (`codec.py`) and not places (`catalogue.py`).
 
-Units, everywhere: `*_ms` is audio time in milliseconds from the contact's start; `*_sample` counts 8 kHz samples
-of one track from the contact's start; ranges are half-open. `rev` is epoch * 2**24 + n, stamped by the engine;
-of two records with one identity the higher `rev` wins.
+Units, everywhere but in `Generation`: `*_ms` is audio time in milliseconds from the contact's start; `*_sample` counts
+8 kHz samples of one track from the contact's start; ranges are half-open. `rev` is epoch * 2**24 + n, stamped by the
+engine; of two records with one identity the higher `rev` wins.
 """
 
 from collections.abc import Hashable
@@ -423,3 +423,28 @@ class GuidanceFeedback:
     @property
     def identity(self) -> Hashable:
         return (self.schema, self.guidance_id, self.agent)
+
+
+@dataclass(frozen=True, slots=True)
+class Generation:
+    """One set of contact topics that contacts belong to by their start; `topics/generations.py` says how."""
+
+    schema: ClassVar[str] = "generation"
+    number: int
+    partitions: int
+    opens_at_ms: int  # since 1970, unlike the times of a contact
+    removed_at_ms: int | None  # since 1970
+
+    @property
+    def tenant(self) -> str:
+        """Nobody's: all tenants share the topics."""
+        return ""
+
+    @property
+    def contact_id(self) -> str:
+        """Generations belong to no contact; their key is made of this."""
+        return str(self.number)
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.number)

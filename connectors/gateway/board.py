@@ -14,6 +14,7 @@ from collections import deque
 from dataclasses import dataclass, field
 from typing import Literal, TypeVar
 
+from topics.generations import FIRST
 from topics.records import (
     SAMPLES_PER_MS,
     ContactEvent,
@@ -45,6 +46,7 @@ class Card:
     """A hint on its way to becoming feedback: what the record about it needs."""
 
     key: bytes  # of the contact, as Kafka has it
+    generation: int  # of the contact's topics
     feedback: GuidanceFeedback
 
 
@@ -61,6 +63,7 @@ class _Contact:
     first_logged_ms: int
     last_logged_ms: int
     seq: int
+    generation: int = FIRST  # of its topics, once a record from Kafka has told it
     ring: deque[Frame] = field(default_factory=lambda: deque(maxlen=RING_FRAMES))
     turns: dict[str, tuple[tuple[bool, int], Frame]] = field(default_factory=dict)
     causes: dict[str, Guidance] = field(default_factory=dict)
@@ -89,18 +92,20 @@ class Board:
         # Contacts start counting here: one that was dropped and comes back never counts lower than before.
         self._base_seq = 0
 
-    def apply(self, record: Shown, key: bytes, logged_ms: int = 0) -> tuple[Frame, ...]:
+    def apply(self, record: Shown, key: bytes, logged_ms: int = 0, generation: int | None = None) -> tuple[Frame, ...]:
         """Take in one record.
 
         Args:
             record: anything that screens may know.
             key: Kafka's key of the record; the contact's first one is kept for feedback.
             logged_ms: Kafka's time of the record, ms since 1970; 0 where it is not known.
+            generation: of the topic that it came from; None where it did not come from Kafka.
 
         Returns:
             What the contact's screens have to be told, oldest first; nothing if they would look the same.
         """
         contact = self._touch(record, key, logged_ms)
+        contact.generation = generation or contact.generation
         body = _change(contact, record)
         frames: tuple[Frame, ...] = ()
         if body is not None:
@@ -138,7 +143,7 @@ class Board:
         if contact is None or guidance_id in contact.feedback or not _shows(contact, guidance_id):
             return None
         said = GuidanceFeedback(contact.tenant, contact_id, guidance_id, action, contact.agent)
-        return Card(contact.key, said)
+        return Card(contact.key, contact.generation, said)
 
     def contacts(self) -> list[Frame]:
         """Return the newest contacts as JSON objects, newest first."""

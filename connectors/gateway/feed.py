@@ -1,5 +1,7 @@
 """Where the board's records come from: Kafka's redacted topics, and Redis for guidance while it answers.
 
+Kafka is read in every living generation of topics; a contact is in one of them, so nothing is mixed.
+
 Guidance comes both ways. Redis is the way meant for it; Kafka's copy waits `GRACE_S` for it and then counts
 for nothing, because the board has seen the revision. While Redis is silent (away, or its sink stands still)
 the copy is what the screens get, so there is no switching and nothing to lose in between. What each way
@@ -25,6 +27,7 @@ from connectors.gateway.hub import Hub
 from connectors.gateway.kafka_tail import KafkaTail
 from connectors.redis import RedisGuidanceTail
 from pipeline.errors import PeerUnavailable, RecordRefused
+from topics import generations
 from topics.catalogue import HOUR_MS, TOPICS
 from topics.codec import decode
 from topics.records import Guidance
@@ -95,9 +98,8 @@ class Feed:
 
     async def _follow_kafka(self, bootstrap: str) -> None:
         loop = asyncio.get_running_loop()
-        look_back_ms = {self._prefix + topic: back_ms for topic, back_ms in LOOK_BACK_MS.items()}
         pool = ThreadPoolExecutor(1, "gateway-kafka")  # a consumer belongs to one thread
-        opening = loop.run_in_executor(pool, KafkaTail, bootstrap, look_back_ms)
+        opening = loop.run_in_executor(pool, KafkaTail, bootstrap, self._prefix, LOOK_BACK_MS)
         try:
             tail = await opening
             while True:
@@ -128,11 +130,11 @@ class Feed:
         for message in messages:
             record = self._read(message)
             if record is not None:
-                self._take(record, message.key() or b"", message.timestamp()[1])
+                self._take(record, message.key() or b"", message.timestamp()[1], self._parts(message)[0])
 
-    def _take(self, record: Shown, key: bytes, logged_ms: int) -> None:
+    def _take(self, record: Shown, key: bytes, logged_ms: int, generation: int) -> None:
         if not isinstance(record, Guidance):
-            self._hub.take(record, key, logged_ms)
+            self._hub.take(record, key, logged_ms, generation)
         elif self._is_redis_heard and time.time() - logged_ms / 1000 < FRESH_S:
             loop = asyncio.get_running_loop()
             loop.call_later(GRACE_S, self._show_guidance, "kafka", record, key, logged_ms)
@@ -145,7 +147,7 @@ class Feed:
 
     def _read(self, message: Message) -> Shown | None:
         """Decode a record; None for one that its topic must not carry, such as a turn before redaction."""
-        topic = (message.topic() or "").removeprefix(self._prefix)
+        _, topic = self._parts(message)
         try:
             record = decode(message.value() or b"")
         except RecordRefused:
@@ -154,6 +156,10 @@ class Feed:
             return record
         self._skip(topic, message.partition(), message.offset())
         return None
+
+    def _parts(self, message: Message) -> tuple[int, str]:
+        """Return generation and topic of a record."""
+        return generations.parts((message.topic() or "").removeprefix(self._prefix))
 
     def _skip(self, place: str, partition: int | None, offset: int | None) -> None:
         self.counts["skipped"] += 1

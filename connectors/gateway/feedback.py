@@ -9,6 +9,7 @@ from connectors.gateway.board import Card
 from pipeline.errors import PeerUnavailable
 from topics.clients import producer
 from topics.codec import encode
+from topics.generations import prefix_of
 
 ACK_LIMIT_S = 4.0  # a person waits for it
 
@@ -18,11 +19,11 @@ class FeedbackWriter:
 
     def __init__(self, bootstrap: str, prefix: str) -> None:
         self._producer = producer(bootstrap, **{"delivery.timeout.ms": int(ACK_LIMIT_S * 1000)})
-        self._topic = prefix + "guidance.feedback"
+        self._prefix = prefix
         self._pool = ThreadPoolExecutor(1, "gateway-feedback")
 
     async def send(self, card: Card) -> None:
-        """Write one record under the contact's key.
+        """Write one record under the contact's key, to its generation.
 
         Raises:
             PeerUnavailable: Kafka has not acknowledged it in time; it may or may not be there.
@@ -39,8 +40,9 @@ class FeedbackWriter:
         def on_delivery(error: KafkaError | None, _: Message) -> None:
             failures.append(error)
 
+        topic = prefix_of(self._prefix, card.generation) + "guidance.feedback"
         try:
-            self._producer.produce(self._topic, encode(card.feedback), card.key, on_delivery=on_delivery)
+            self._producer.produce(topic, encode(card.feedback), card.key, on_delivery=on_delivery)
             self._producer.flush(ACK_LIMIT_S + 1)
         except (KafkaException, BufferError):
             raise PeerUnavailable("feedback was not taken") from None

@@ -24,9 +24,9 @@ class Hub:
         self.is_degraded = False
         self._screens: dict[str, set[Outbox]] = {}
 
-    def take(self, record: Shown, key: bytes, logged_ms: int = 0) -> bool:
+    def take(self, record: Shown, key: bytes, logged_ms: int = 0, generation: int | None = None) -> bool:
         """Show one record; return whether any screen of the contact had to change."""
-        frames = self.board.apply(record, key, logged_ms)
+        frames = self.board.apply(record, key, logged_ms, generation)
         if not frames:
             return False
         for outbox in self._screens.get(record.contact_id, ()):

@@ -11,41 +11,44 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from pipeline.errors import PeerUnavailable
 from topics.clients import tail_consumer
+from topics.generations import LOOK_S, GenerationList, prefix_of
 
 BATCH_RECORDS = 200  # one batch is applied in one step of the loop: some 10 ms
 READ_S = 0.1
-PROBE_S = 1.0  # between two signs of life of the broker, and how long to wait for one
+PROBE_S = 1.0  # how long to wait for a sign of life
 ASK_S = 5.0
 
 
 class KafkaTail:
-    """Every partition of some topics, from a while ago onwards.
+    """Every partition of some topics in every living generation, from a while ago onwards.
 
     Attributes:
-        is_answered: whether the broker gave a sign of life within the last `PROBE_S`.
+        is_answered: whether the broker gave a sign of life when it was last asked, about once a second.
     """
 
-    def __init__(self, bootstrap: str, look_back_ms: Mapping[str, int]) -> None:
+    def __init__(self, bootstrap: str, prefix: str, look_back_ms: Mapping[str, int]) -> None:
         """Find the positions and start to read.
 
         Args:
             bootstrap: `host:port` of Kafka.
-            look_back_ms: by topic, how far back its reading starts, in Kafka's time.
+            prefix: the environment's.
+            look_back_ms: by topic without prefix, how far back its reading starts, in Kafka's time.
 
         Raises:
             PeerUnavailable: Kafka does not answer, or a topic does not exist yet.
         """
         self.is_answered = True
-        self._heard_s = time.monotonic()
-        self._probe_topic = next(iter(look_back_ms))
+        self._looked_s = 0.0
+        self._prefix = prefix
+        self._look_back_ms = look_back_ms
+        self._behind: dict[tuple[str, int], int] = {}
+        self._covered: tuple[int, ...] = ()  # generations
+        self._listed = GenerationList(bootstrap, prefix)
         self._consumer = tail_consumer(bootstrap)
         try:
-            self._behind = _assign(self._consumer, look_back_ms)
-        except KafkaException as error:
-            self._consumer.close()
-            raise PeerUnavailable(f"Kafka does not tell positions: {error.args[0].name()}") from None
+            self._look()
         except PeerUnavailable:
-            self._consumer.close()
+            self.close()
             raise
 
     @property
@@ -59,19 +62,50 @@ class KafkaTail:
         Raises:
             PeerUnavailable: a position is lost, or the topic: only opening again helps.
         """
+        self._look()
         first = self._consumer.poll(READ_S)
         if first is None:
-            self._probe()
             return []
         messages = [first, *self._consumer.consume(BATCH_RECORDS - 1, timeout=0)]
         for message in messages:
             self._check_off(message)
-        self._heard()
+        self.is_answered = True
         return messages
 
     def close(self) -> None:
         """Leave."""
+        self._listed.close()
         self._consumer.close()
+
+    def _look(self) -> None:
+        """Follow the list of generations; its answer is a sign of life, which a silent consumer does not give."""
+        if time.monotonic() - self._looked_s < LOOK_S:
+            return
+        try:
+            self._listed.look(PROBE_S if self._covered else ASK_S)
+        except PeerUnavailable:
+            if not self._covered:
+                raise
+            self.is_answered = False
+        else:
+            self.is_answered = True
+        self._looked_s = time.monotonic()
+        if self._listed.living != self._covered:
+            self._cover(self._listed.living)
+
+    def _cover(self, living: tuple[int, ...]) -> None:
+        try:
+            for number in set(self._covered) - set(living):
+                gone = {prefix_of(self._prefix, number) + topic for topic in self._look_back_ms}
+                self._consumer.incremental_unassign([p for p in self._consumer.assignment() if p.topic in gone])
+                self._behind = {place: end for place, end in self._behind.items() if place[0] not in gone}
+            for number in set(living) - set(self._covered):
+                own = prefix_of(self._prefix, number)
+                back_ms = {own + topic: back_ms for topic, back_ms in self._look_back_ms.items()}
+                self._behind |= _assign(self._consumer, back_ms)
+        except KafkaException as error:
+            raise PeerUnavailable(f"Kafka does not tell positions: {error.args[0].name()}") from None
+        self._covered = living
 
     def _check_off(self, message: Message) -> None:
         error = message.error()
@@ -81,21 +115,6 @@ class KafkaTail:
         place = (message.topic() or "", message.partition() or 0)
         if (message.offset() or 0) + 1 >= self._behind.get(place, sys.maxsize):
             del self._behind[place]
-
-    def _probe(self) -> None:
-        """A consumer whose broker is gone just sees nothing; so ask."""
-        if time.monotonic() - self._heard_s < PROBE_S:
-            return
-        try:
-            self._consumer.list_topics(self._probe_topic, timeout=PROBE_S)
-        except KafkaException:
-            self.is_answered = False
-        else:
-            self._heard()
-
-    def _heard(self) -> None:
-        self.is_answered = True
-        self._heard_s = time.monotonic()
 
 
 def _assign(consumer: Consumer, look_back_ms: Mapping[str, int]) -> dict[tuple[str, int], int]:
@@ -117,7 +136,7 @@ def _assign(consumer: Consumer, look_back_ms: Mapping[str, int]) -> dict[tuple[s
             start.offset = end
         if start.offset < end:
             behind[(start.topic, start.partition)] = end
-    consumer.assign(starts)
+    consumer.incremental_assign(starts)
     return behind
 
 

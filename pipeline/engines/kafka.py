@@ -56,15 +56,21 @@ class WorkerConfig:
 
     Attributes:
         bootstrap: the broker's address.
-        prefix: put before every topic, group and member name.
+        prefix: put before every topic, group and member name; the generation's.
         member: static member id, `<host>-<group>-<n>`; also the transactional id.
         group_protocol: `classic` (cooperative-sticky, static members) or `consumer` (KIP-848).
+        tables_prefix: before global tables, which all generations share; None where it is the same prefix.
     """
 
     bootstrap: str
     prefix: str
     member: str
     group_protocol: GroupProtocol = "classic"
+    tables_prefix: str | None = None
+
+    def table(self, name: str) -> str:
+        """Return the topic of a global table."""
+        return (self.prefix if self.tables_prefix is None else self.tables_prefix) + name
 
 
 @dataclass(slots=True)
@@ -112,8 +118,8 @@ class KafkaWorker:
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[None] = self._loop.create_future()
         self._assignment = Assignment(_consumer(config, group), config.bootstrap, config.prefix, group, self)
-        tables = [config.prefix + table for table in group.tables]
-        self._tables = Tables(config.bootstrap, tables, self._hand_over)
+        self._table_of = {config.table(table): table for table in group.tables}
+        self._tables = Tables(config.bootstrap, list(self._table_of), self._hand_over)
         self._metrics = metrics.GroupMetrics(group.name)
 
     @property
@@ -245,7 +251,7 @@ class KafkaWorker:
         self._loop.call_soon_threadsafe(self._load, message)
 
     def _load(self, message: Message) -> None:
-        table = self._topic_of(message)
+        table = self._table_of[message.topic() or ""]
         try:
             record = codec.decode(message.value() or b"")
             for stage in self._group.stages:

@@ -28,7 +28,7 @@ AS_DECLARED = [found(topic) for topic in DECLARED.values()]
 
 def test_catalogue_dead_letters_and_changelogs_are_declared() -> None:
     keyed = [topic.name for topic in CATALOGUE if topic.is_keyed]
-    expected = {*TOPICS, *(f"{name}.dead" for name in keyed), "changelog.speech", "changelog.language"}
+    expected = {*TOPICS, "generations", *(f"{name}.dead" for name in keyed), "changelog.speech", "changelog.language"}
     assert {PREFIX + name for name in expected} == set(DECLARED)
 
 

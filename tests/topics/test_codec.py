@@ -24,6 +24,7 @@ from topics.records import (
     Condition,
     ContactEvent,
     DecidedUntil,
+    Generation,
     Guidance,
     GuidanceDraft,
     GuidanceFeedback,
@@ -111,6 +112,7 @@ EXAMPLES: tuple[Record, ...] = (
     GuidanceDraft("local", CONTACT, 0, f"{CONTACT}/summary", HINTS, REV),
     Guidance("local", CONTACT, 0, TURN, (), REV),
     GuidanceFeedback("local", CONTACT, "g-1", "dismissed", "maria"),
+    Generation(2, 24, opens_at_ms=1_790_000_010_000, removed_at_ms=None),
 )
 KINDS = [type(example) for example in EXAMPLES]
 

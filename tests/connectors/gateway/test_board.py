@@ -217,7 +217,7 @@ def test_only_an_open_card_can_be_answered() -> None:
     board = Board("e")
     show(board, [play.started(), play.guidance("cause", *HINTS[:2]), play.feedback(HINTS[1].guidance_id)])
     card = board.card(play.CONTACT, HINTS[0].guidance_id, "accepted")
-    assert limits.Card(play.KEY, play.feedback(HINTS[0].guidance_id)) == card
+    assert limits.Card(play.KEY, 1, play.feedback(HINTS[0].guidance_id)) == card
     assert board.card(play.CONTACT, HINTS[1].guidance_id, "accepted") is None
     assert board.card(play.CONTACT, HINTS[2].guidance_id, "accepted") is None
     assert board.card("another", HINTS[0].guidance_id, "accepted") is None

@@ -3,9 +3,10 @@
 import asyncio
 import json
 import socket as sockets
+import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -20,11 +21,11 @@ from pipeline import broker as embedded
 from pipeline import stores
 from pipeline.errors import PeerUnavailable
 from tests.connectors.gateway import screenplay as play
-from topics import admin
+from topics import admin, generations
 from topics.catalogue import topic_of
 from topics.clients import producer, tail_consumer
 from topics.codec import decode, encode
-from topics.records import Guidance, Record
+from topics.records import Generation, Guidance, Record
 
 pytestmark = pytest.mark.kafka
 
@@ -44,6 +45,22 @@ class Topics:
     def create(self) -> None:
         desired = admin.declare(self.prefix, PARTITIONS, 1)
         admin.apply(self.bootstrap, admin.plan(desired, ()))
+
+    def open_second(self) -> "Topics":
+        """Open generation 2; return its write side."""
+        desired = admin.declare_generation(self.prefix, 2, PARTITIONS, 1)
+        admin.apply(self.bootstrap, admin.plan(desired, ()))
+        listed = (Generation(1, PARTITIONS, 0, None), Generation(2, PARTITIONS, 1, None))
+        generations.write(self.bootstrap, self.prefix, (), listed)
+        return Topics(self.bootstrap, f"{self.prefix}g2.")
+
+    def remove_first(self) -> None:
+        """Give generation 1 up, and delete its topics when nobody reads them any more."""
+        before = generations.read(self.bootstrap, self.prefix)
+        generations.write(self.bootstrap, self.prefix, before, (replace(before[0], removed_at_ms=2),))
+        time.sleep(2 * generations.LOOK_S)
+        names = [topic.name for topic in admin.declare_generation(self.prefix, 1, PARTITIONS, 1)]
+        admin.remove_generation(self.bootstrap, names, ())
 
     def write(self, *records: Record) -> None:
         self.write_bytes(*((topic_of(record), encode(record)) for record in records))
@@ -158,6 +175,25 @@ async def test_click_becomes_a_record_under_the_contacts_key_and_comes_back(topi
             await screen.socket.send_json(CLICK)
             assert "accepted" == (await screen.next("feedback"))["action"]
     assert (play.KEY, play.feedback(CARD.guidance_id)) == topics.feedback()
+
+
+async def test_contact_of_a_later_generation_is_shown_and_its_click_goes_there(topics: Topics) -> None:
+    topics.write(play.turn("of the first", 0))
+    async with gateway(topics) as running:
+        await running.until(lambda answer: answer["ready"])
+        async with running.screen() as screen:
+            await screen.next("snapshot")
+            second = await asyncio.to_thread(topics.open_second)
+            second.write(play.started(), play.guidance("cause", CARD))
+            assert [CARD.guidance_id] == [hint["guidance_id"] for hint in (await screen.next("guidance"))["hints"]]
+            await screen.socket.send_json(CLICK)
+            assert "accepted" == (await screen.next("feedback"))["action"]
+            await asyncio.to_thread(topics.remove_first)
+            second.write(play.turn("after the first", 3_000))
+            assert "after the first" == (await screen.next("turn"))["text"]
+        answer = await running.readiness()
+    assert (True, 0) == (answer["ready"], answer["counts"].get("kafka_retries", 0))
+    assert (play.KEY, play.feedback(CARD.guidance_id)) == second.feedback()
 
 
 async def test_undecodable_and_foreign_records_are_skipped_without_a_word_of_them(
