@@ -16,7 +16,7 @@ import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
@@ -34,7 +34,7 @@ from pipeline.processes import is_alive
 from pipeline.replay import Replay
 from pipeline.results import Entry
 from pipeline.running import RUN_DIR
-from topics.records import Policy, RedactedTurn
+from topics.records import Policy, RedactedTurn, SpeechMark, Watermark
 
 GROUPS = ("speech", "language")
 WORKERS = 2
@@ -113,10 +113,14 @@ class Faults:
 class Place:
     """A broker of its own, and supervised workers of each group."""
 
-    def __init__(self, folder: Path, recording: Recording) -> None:
+    def __init__(
+        self, folder: Path, recording: Recording, groups: Sequence[str] = GROUPS, workers: int = WORKERS
+    ) -> None:
         """Start everything; `close` ends it."""
         self.folder = folder
         self.recording = recording
+        self._groups = groups
+        self._workers = workers
         self._run_dir = folder / RUN_DIR
         self._children: dict[str, list[Child]] = defaultdict(list)
         running = broker.start(folder, libs=JARS)
@@ -142,8 +146,8 @@ class Place:
 
     def start_all(self, failpoint: float = 0.0) -> None:
         """Start the workers of every group and wait until their partitions are theirs."""
-        for group in GROUPS:
-            self.start(group, WORKERS, failpoint)
+        for group in self._groups:
+            self.start(group, self._workers, failpoint)
         if not failpoint:
             self.wait_until_ready()
 
@@ -163,7 +167,7 @@ class Place:
         Raises:
             RuntimeError: one does not.
         """
-        stems = [self._run_dir / f"{group}-{n}" for group in GROUPS for n in range(1, WORKERS + 1)]
+        stems = [self._run_dir / f"{group}-{n}" for group in self._groups for n in range(1, self._workers + 1)]
         if not wait_until(lambda: all(is_ready(stem) for stem in stems), _LIMIT_S):
             raise RuntimeError(f"not every worker is ready after {_LIMIT_S:.0f} s")
 
@@ -367,11 +371,28 @@ def _judge(place: Place, replay: Replay, faults: Faults, truth: Finals) -> None:
     own = [entries[contact_id] for contact_id in replay.heard]
     for each in own:
         faults.verdict.judge(each, truth)
-    late = [(one.written_ms / 1_000, (one.written_ms - one.cause_ms) / 1_000) for each in own for one in each]
+    late = [(one.written_ms / 1_000, (one.written_ms - one.cause_ms) / 1_000) for each in own for one in _first(each)]
     for fault, next_s in zip(faults.struck, [*(one.at_s for one in faults.struck[1:]), math.inf], strict=True):
         until_s = min(next_s, fault.until_s)
         pauses = [pause_s for written_s, pause_s in late if fault.at_s <= written_s < until_s]
         fault.pause_s = max(pauses, default=fault.pause_s)
+
+
+def _first(entries: Sequence[Entry]) -> Iterable[Entry]:
+    """Leave out what was written before: a takeover says again what followed from records after its checkpoint."""
+    first: dict[tuple[object, ...], Entry] = {}
+    for entry in entries:
+        match entry.record:
+            case RedactedTurn() as turn:
+                what: tuple[object, ...] = (turn.turn_id, turn.end_sample, turn.is_final, turn.redaction_rev)
+            case SpeechMark() as mark:
+                what = (mark.track, mark.first_sample, mark.end_sample)
+            case Watermark() as mark:
+                what = (entry.topic, mark.time_ms, mark.is_end)
+            case _:
+                continue
+        first.setdefault(what, entry)
+    return first.values()
 
 
 def _policies() -> tuple[Policy, ...]:

@@ -10,20 +10,16 @@ import sys
 from dataclasses import replace
 
 import msgspec
-import numpy as np
 import uvloop
-import webrtcvad
-from numpy.typing import NDArray
 
 from pipeline import app, metrics, settings
-from pipeline.audio import pcm, silero
+from pipeline.audio.webrtc import Webrtc
 from pipeline.engines.kafka import KafkaWorker, WorkerConfig
 from pipeline.stages.asr import Pcm
-from pipeline.stages.vad import GATE_MODE, Vad
-from pipeline.topology import Group, group_of
+from pipeline.stages.vad import Vad
+from pipeline.topology import Group, group_names, group_of
 
 STANDS_BY, READY = "stands by", "ready"
-_FRAME_SAMPLES = 240  # 30 ms: webrtcvad's longest frame, and all but 2 ms of a window
 _POLL_S = 0.005
 
 
@@ -39,21 +35,19 @@ class Told(msgspec.Struct, frozen=True):
     pcm_bytes: int
 
 
-class Gate:
-    """Judges windows by webrtcvad alone, in the place of silero; see `silero.Model`."""
-
-    def judge(self, windows: pcm.Samples, memory: silero.Memory) -> tuple[NDArray[np.float32], silero.Memory]:
-        """Return 1 for a window in which a fresh webrtcvad hears speech, else 0."""
-        heard = [webrtcvad.Vad(GATE_MODE).is_speech(one[:_FRAME_SAMPLES].tobytes(), 8_000) for one in windows]
-        return np.array(heard, np.float32), memory
-
-
 def rows(kind: str) -> Group:
-    """Return the rows that run: a group of the topology, or `gated`, which is group `speech` with `Gate`."""
-    if kind != "gated":
+    """Return the rows that run.
+
+    Args:
+        kind: a group of the topology; `gated`, which is group `speech` with webrtcvad in the place of silero; `vad` or
+            `gated-vad`, which leave the recogniser out.
+    """
+    if kind in group_names():
         return group_of(kind)
     vad, *others = group_of("speech").stages
-    return group_of("speech", (replace(vad, machine=_gated), *others))
+    if kind.startswith("gated"):
+        vad = replace(vad, machine=_gated)
+    return group_of("speech", (vad,) if kind.endswith("vad") else (vad, *others))
 
 
 def main(kind: str, bootstrap: str, prefix: str, asr: str) -> None:
@@ -88,7 +82,7 @@ def _tell() -> None:
 
 
 def _gated() -> Vad:
-    return Vad(model=Gate())
+    return Vad(model=Webrtc())
 
 
 if __name__ == "__main__":

@@ -23,6 +23,7 @@ SETTLE_S = 3.0  # more than two checkpoints
 _PAGE_BYTES = os.sysconf("SC_PAGE_SIZE")
 _LOOK_S = 0.2
 _LIMIT_S = 120.0
+_SOURCE = ("audio.frames", "contact.events")  # what a source writes
 
 
 class Loaded:
@@ -34,7 +35,7 @@ class Loaded:
         self.prefix = prefix
         self.partitions = partitions
         self.producer = clients.producer(bootstrap)
-        names = {*group.inputs, *map(deadletters.name, group.inputs), *group.tables, changelog(group.name)}
+        names = {*_SOURCE, *group.inputs, *map(deadletters.name, group.inputs), *group.tables, changelog(group.name)}
         names |= {topic for stage in group.stages for topic in stage.outputs}
         every = admin.declare(self.prefix, partitions, -1, changelogs=[group.name])
         wanted = [one for one in every if one.name.removeprefix(self.prefix) in names]

@@ -1,7 +1,7 @@
 """The worker's consumer: which partitions it holds, where they begin, and the batches it reads.
 
 Everything here runs on the consumer's thread; the loop's side is called and waited for, so at most one batch is under
-way and memory stays bounded by the fetch queue. A batch is handed over as a plain call: at some thousand records a
+way and memory stays bounded by the fetch queue. A portion is handed over as a plain call: at some thousand records a
 second it holds one or two, and a coroutine with its futures would cost more than they do.
 
 The group subscribes to its lead topic alone. When partition n of it is assigned, partition n of every other input is
@@ -13,7 +13,7 @@ compare-and-swap between owners.
 import asyncio
 import threading
 import time
-from collections.abc import Coroutine, Sequence
+from collections.abc import Coroutine, Iterator, Sequence
 from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -21,6 +21,7 @@ from typing import Any, Protocol
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from pipeline.engines import commits, failpoints
+from pipeline.engines.intake import Arrival
 from pipeline.engines.tables import read_changelogs
 from pipeline.engines.watchdog import Watchdog
 from pipeline.errors import EngineFault
@@ -34,7 +35,7 @@ REQUEST_S = 10.0
 ABANDON_S = 5.0
 GOODBYE_S = 0.5
 GOODBYE_POLL_S = 0.01
-REST_S = 0.001  # of the loop's time between two slices of one batch
+REST_S = 0.001  # of the loop's time between two slices of one portion
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,8 +61,11 @@ class Owner(Protocol):
     async def end(self, partitions: list[int], *, is_lost: bool) -> None:
         """Give partitions up."""
 
-    def take(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Process messages as far as the loop's time and the producer's queue allow; return the others."""
+    def portions(self, batch: Sequence[Message]) -> Iterator[Sequence[Arrival]]:
+        """Read a batch, on the consumer's thread; each portion is taken before the next is asked for."""
+
+    def take(self, portion: Sequence[Arrival]) -> Sequence[Arrival]:
+        """Process records as far as the loop's time and the producer's queue allow; return the others."""
 
 
 class Assignment:
@@ -78,7 +82,7 @@ class Assignment:
         self._is_stopping = threading.Event()
         self._is_abandoned = False
         self._begun: set[int] = set()  # partitions assigned while a batch was being read
-        self._taken: SimpleQueue[Exception | None] = SimpleQueue()  # how the batch ended that the loop was given
+        self._taken: SimpleQueue[Exception | None] = SimpleQueue()  # how the portion ended that the loop was given
         self._asked_s = 0.0
         self._watchdog = Watchdog()
         # What a transaction needs to prove that this member still owns its partitions.
@@ -166,20 +170,20 @@ class Assignment:
         if first.partition() not in self._begun:
             batch.insert(0, first)
         good = [message for message in batch if clients.sound(message)]
-        if good:
-            self._hand_over(good)
+        for portion in self._owner.portions(good) if good else ():
+            self._hand_over(portion)
 
-    def _hand_over(self, batch: Sequence[Message]) -> None:
-        """Have the loop process a batch."""
-        self._loop.call_soon_threadsafe(self._take, batch)
+    def _hand_over(self, portion: Sequence[Arrival]) -> None:
+        """Have the loop process a portion."""
+        self._loop.call_soon_threadsafe(self._take, portion)
         failure = self._taken.get()
         if failure is not None:
             raise failure
 
-    def _take(self, batch: Sequence[Message]) -> None:
-        """Process a slice of a batch, on the loop; the rest of it when others had their turn."""
+    def _take(self, portion: Sequence[Arrival]) -> None:
+        """Process a slice of a portion, on the loop; the rest of it when others had their turn."""
         try:
-            left = self._owner.take(batch)
+            left = self._owner.take(portion)
         except Exception as failure:  # noqa: BLE001 - raised again on the consumer's thread, which hands it to `ended`
             self._taken.put(failure)
             return

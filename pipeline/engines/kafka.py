@@ -14,7 +14,7 @@ the supervisor starts it again under the same static member id, and the takeover
 import asyncio
 import logging
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
@@ -27,24 +27,22 @@ from pipeline.engines import failpoints
 from pipeline.engines.assignment import Assignment, Position
 from pipeline.engines.commits import CommitRefused, Committer, metadata
 from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Question
+from pipeline.engines.intake import Arrival, Intake
 from pipeline.engines.outbox import Outbox
 from pipeline.engines.services import Service, ask
 from pipeline.engines.tables import Tables
 from pipeline.engines.task import Task
 from pipeline.errors import EngineFault, RecordRefused
-from pipeline.machine import Machine
 from pipeline.progress import Progress
 from pipeline.topology import Group
 from topics import clients, codec, deadletters
 from topics.catalogue import changelog
 from topics.clients import GroupProtocol
-from topics.records import Record
 
 CHECKPOINT_S = 1.0
 BEAT_S = 0.25
 SLICE_S = 0.02  # of the loop's time for records before answers, checkpoints and the health page get theirs
 DELIVERY_LIMIT_S = 60.0
-TOGETHER = 64  # records: two tracks each are 25 ms of the voice detector's time
 # So many contacts in a row whose record is refused are no longer bad records but a wrong schema or stage.
 REFUSED_LIMIT = 100
 CAUSE_HEADER = "cause-ms"  # broker time of the input that led to a record
@@ -102,8 +100,7 @@ class KafkaWorker:
         self._services = services
         self._progress = progress
         self._machines = {stage.name: stage.machine() for stage in group.stages}
-        self._anticipating = [name for name, machine in self._machines.items() if _anticipates(machine)]
-        self._together = TOGETHER if self._anticipating and not self._is_careful else 1  # records decoded at once
+        self._intake = Intake(config.prefix, self._machines, self._task_of)
         self._owned: dict[int, _Owned] = {}
         self._answers: dict[tuple[int, str, bytes, str], asyncio.Task[None]] = {}
         self._refused_in_row = 0
@@ -189,56 +186,33 @@ class KafkaWorker:
                 self._answers.pop(place).cancel()
         self._metrics.partitions.set(len(self._owned))
 
-    def take(self, messages: Sequence[Message]) -> Sequence[Message]:
-        """Feed a batch, oldest first, for a slice of the loop's time, or until the producer's queue is full."""
+    def portions(self, batch: Sequence[Message]) -> Iterator[Sequence[Arrival]]:
+        """Read a batch, on the consumer's thread."""
+        return self._intake.portions(batch, is_careful=self._is_careful)
+
+    def take(self, portion: Sequence[Arrival]) -> Sequence[Arrival]:
+        """Feed a portion, oldest first, for a slice of the loop's time, or until the producer's queue is full."""
         until_s = time.monotonic() + SLICE_S
         try:
-            for at in range(0, len(messages), self._together):
+            for at, arrival in enumerate(portion):
                 if not self._outbox.has_room() or time.monotonic() > until_s:
-                    return messages[at:]
-                if self._is_careful and (self._answers or at):  # an answer that kills must be the record's that asked
-                    return messages[at:]
-                self._take(messages[at : at + self._together])
+                    return portion[at:]
+                if self._is_careful and self._answers:  # an answer that kills must be the record's that asked
+                    return portion[at:]
+                self._take(arrival)
         except Exception:  # whatever it is, it ends the worker; until then no checkpoint may pass this record
             self._is_in_doubt = True
             raise
         return ()
 
-    def _take(self, messages: Sequence[Message]) -> None:
-        """Decode some records together, so that machines may work on several contacts at once, and feed each."""
-        read = [self._read(message) for message in messages]
-        self._anticipate(messages, read)
-        for message, given in zip(messages, read, strict=True):
-            self._process(message, given)
-
-    def _read(self, message: Message) -> Input | RecordRefused:
-        key = message.key()
-        if key is None:
-            return RecordRefused("the record has no key")
-        try:
-            record = codec.decode(message.value() or b"")
-        except RecordRefused as refusal:
-            return refusal
-        return Input(self._topic_of(message), message.offset() or 0, key, record, message.timestamp()[1])
-
-    def _anticipate(self, messages: Sequence[Message], read: Sequence[Input | RecordRefused]) -> None:
-        """Show each machine that wants it the next record of each contact."""
-        for name in self._anticipating:
-            waiting: dict[tuple[int, bytes], tuple[object, Record]] = {}
-            for message, given in zip(messages, read, strict=True):
-                owned = self._owned.get(message.partition() or 0)
-                if owned is not None and isinstance(given, Input) and (next_ := owned.task.next_of(name, given)):
-                    waiting.setdefault((message.partition() or 0, given.key), next_)
-            self._machines[name].anticipate(list(waiting.values()))
-
-    def _process(self, message: Message, given: Input | RecordRefused) -> None:
-        topic, partition, offset = self._topic_of(message), message.partition() or 0, message.offset() or 0
+    def _take(self, arrival: Arrival) -> None:
+        topic, partition, given = arrival.topic, arrival.partition, arrival.given
         owned = self._owned.get(partition)
-        if owned is None or offset < owned.task.positions[topic]:
+        if owned is None or arrival.offset < owned.task.positions[topic]:
             return
         self._metrics.records_in(topic).inc()
         if isinstance(given, RecordRefused):
-            owned.task.skip(topic, offset)
+            owned.task.skip(topic, arrival.offset)
             effects = Effects(refusal=given)
         else:
             effects = self._feed(owned.task, partition, given)
@@ -246,7 +220,11 @@ class KafkaWorker:
         if effects.refusal is None:
             self._refused_in_row = 0
         else:
-            self._bury(topic, message, effects)
+            self._bury(arrival, effects)
+
+    def _task_of(self, partition: int) -> Task | None:
+        owned = self._owned.get(partition)
+        return owned.task if owned else None
 
     def _topic_of(self, message: Message) -> str:
         return (message.topic() or "").removeprefix(self._config.prefix)
@@ -307,14 +285,14 @@ class KafkaWorker:
         if output.cause_ms > 0:
             self._metrics.latency(output.topic).observe(max(time.time() - output.cause_ms / 1_000, 0.0))
 
-    def _bury(self, topic: str, message: Message, effects: Effects) -> None:
+    def _bury(self, arrival: Arrival, effects: Effects) -> None:
         """Write a refused record to its dead-letter topic, as it came.
 
         Raises:
             EngineFault: too many in a row, of contacts that were not shut before.
         """
         assert effects.refusal is not None  # that is why it is called
-        partition, offset = message.partition() or 0, message.offset() or 0
+        topic, partition, offset, message = arrival.topic, arrival.partition, arrival.offset, arrival.message
         headers = deadletters.headers(topic, partition, offset, self._group.name, effects.refusal)
         self._outbox.put(
             self._config.prefix + deadletters.name(topic), partition, message.key() or b"", message.value(), headers
@@ -425,14 +403,11 @@ class KafkaWorker:
         self._outbox.close(0.0)
 
 
-def _anticipates(machine: Machine[Any]) -> bool:
-    return type(machine).anticipate is not Machine.anticipate
-
-
 def _consumer(config: WorkerConfig, group: Group) -> Consumer:
     return clients.consumer(
         config.bootstrap,
         config.prefix + group.name,
         instance_id=config.member,
         protocol=config.group_protocol,
+        **clients.gathering(group.gather_ms),
     )

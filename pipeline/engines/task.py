@@ -133,12 +133,12 @@ class Task:
         self._changed.update((name, given.key) for name in step.touched)
         return self._hold(step.effects)
 
-    def next_of(self, stage: str, given: Input) -> tuple[object, Record] | None:
-        """Return the state that a record will meet in a stage, and the record; None where there is no state yet."""
+    def next_of(self, stage: str, given: Input) -> Sequence[tuple[object, Record]]:
+        """Return the state that a record will meet in a stage, and the record; nothing where there is none yet."""
         contact = self._contacts.find(given.key)
         cell = contact.cells.get(stage) if contact and given.key not in self._contacts.shut else None
         is_to_come = given.offset >= self.positions[given.topic]
-        return (cell.state, given.record) if cell and is_to_come else None
+        return [(cell.state, given.record)] if cell and is_to_come else ()
 
     def refuse(self, given: Input, refusal: RecordRefused) -> Effects:
         """Pass one record that no machine may see, and shut its contact."""

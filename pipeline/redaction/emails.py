@@ -5,8 +5,7 @@ the end of what has been said is masked as far as it goes.
 """
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Final
+from typing import Final, NamedTuple
 
 from pipeline.redaction.ordinary_en import ORDINARY
 from pipeline.redaction.reading import Reading
@@ -31,8 +30,7 @@ _SPELLING: Final = frozenset(
 )
 
 
-@dataclass(frozen=True, slots=True)
-class _Token:
+class _Token(NamedTuple):
     turn: int
     word: int
     norm: str
@@ -50,33 +48,38 @@ def find_emails(readings: Sequence[Reading]) -> Iterator[Mark]:
 
 def _stretches(readings: Sequence[Reading], track: str) -> Iterator[list[_Token]]:
     """Cut one side's talk at long silences; skip what has no sign of an address."""
-    tokens: list[_Token] = []
-    end_ms, is_relevant = 0, False
     if not any(reading.has_mail or reading.asks_mail is not None for reading in readings):
         return
+    turns: list[tuple[int, int | None]] = []  # and from which word each answers a question for an address
+    end_ms, is_relevant = 0, False
     for turn, reading in enumerate(readings):
         if reading.track != track:
             continue
-        if reading.start_ms - end_ms > JOIN_MS and tokens:
+        if reading.start_ms - end_ms > JOIN_MS and turns:
             if is_relevant:
-                yield tokens
-            tokens, is_relevant = [], False
+                yield _tokens(readings, turns)
+            turns, is_relevant = [], False
         asked_from = _asked_from(readings, turn)
         is_relevant = is_relevant or reading.has_mail or asked_from is not None
-        tokens.extend(
-            _Token(
-                turn,
-                at,
-                word.norm,
-                bool(word.atoms),
-                word.kind == "word" and word.norm.isalpha(),
-                asked_from is not None and at >= asked_from,
-            )
-            for at, word in enumerate(reading.words)
-        )
+        turns.append((turn, asked_from))
         end_ms = reading.end_ms
     if is_relevant:
-        yield tokens
+        yield _tokens(readings, turns)
+
+
+def _tokens(readings: Sequence[Reading], turns: Sequence[tuple[int, int | None]]) -> list[_Token]:
+    return [
+        _Token(
+            turn,
+            at,
+            word.norm,
+            bool(word.atoms),
+            word.kind == "word" and word.norm.isalpha(),
+            asked_from is not None and at >= asked_from,
+        )
+        for turn, asked_from in turns
+        for at, word in enumerate(readings[turn].words)
+    ]
 
 
 def _asked_from(readings: Sequence[Reading], turn: int) -> int | None:
@@ -103,7 +106,7 @@ def _in_stretch(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[M
             continue
         yield from ((token.turn, token.word) for token in tokens[first : last + 1])
         at = last + 1
-        tokens = [*tokens[:at], *(replace(token, is_asked=False) for token in tokens[at:])]
+        tokens = [*tokens[:at], *(token._replace(is_asked=False) for token in tokens[at:])]
     yield from _begun(readings, tokens)
 
 

@@ -10,9 +10,10 @@ import numpy as np
 import pytest
 import webrtcvad
 
+from pipeline.audio import webrtc
 from pipeline.errors import FrameGap, RecordRefused
 from pipeline.machine import STATE_LIMIT_BYTES
-from pipeline.stages.vad import GATE_FRAME_SAMPLES, GATE_MODE, GATE_SAMPLES, Vad, VadState
+from pipeline.stages.vad import Vad, VadState
 from topics.records import SAMPLE_RATE_HZ, AudioFrame, Record, SpeechMark, Watermark
 
 pytestmark = pytest.mark.speech
@@ -205,7 +206,7 @@ def test_the_end_closes_what_is_open_inside_the_audio(call: tuple[bytes, bytes],
 
 
 def test_silence_makes_the_detector_forget(call: tuple[bytes, bytes]) -> None:
-    speech, pause = call[1][: 2 * 20 * GATE_SAMPLES], bytes(2 * 10 * GATE_SAMPLES)
+    speech, pause = call[1][: 2 * 20 * webrtc.STRETCH_SAMPLES], bytes(2 * 10 * webrtc.STRETCH_SAMPLES)
     alone = _segments(_listen(_records(bytes(len(speech)), speech)))
     later = len(pause) // 2 + len(speech) // 2
     track = speech + pause + speech
@@ -254,8 +255,8 @@ def test_a_click_opens_nothing() -> None:
 
 def test_the_gate_hears_nothing_in_digital_silence() -> None:
     """So the stage need not ask it: a hole of an hour has 18,750 windows on each track."""
-    gate = webrtcvad.Vad(GATE_MODE)
-    assert not any(gate.is_speech(bytes(2 * GATE_FRAME_SAMPLES), SAMPLE_RATE_HZ) for _ in range(1_000))
+    gate = webrtcvad.Vad(webrtc.MODE)
+    assert not any(gate.is_speech(bytes(2 * webrtc.FRAME_SAMPLES), SAMPLE_RATE_HZ) for _ in range(1_000))
 
 
 def test_a_hole_counts_as_silence(call: tuple[bytes, bytes]) -> None:
@@ -281,7 +282,7 @@ def test_a_hole_counts_as_silence(call: tuple[bytes, bytes]) -> None:
 )
 def test_a_refused_record_changes_nothing(record: Record, error: type[Exception]) -> None:
     vad, state = Vad(), VadState()
-    vad.on_record(state, _frame(0, bytes(2 * GATE_SAMPLES), 0, bytes(2 * GATE_SAMPLES)))
+    vad.on_record(state, _frame(0, bytes(2 * webrtc.STRETCH_SAMPLES), 0, bytes(2 * webrtc.STRETCH_SAMPLES)))
     before = vad.snapshot(state)
     with pytest.raises(error):
         vad.on_record(state, record)
