@@ -28,6 +28,9 @@ soak: setup  ## what is too long for test; writes reports to bench/results
 	$(BIN)/python -m bench kills --seed $(SEED)
 	$(BIN)/python -m bench crash --seed $(SEED)
 	$(BIN)/python -m bench latency
+	$(BIN)/python -m bench failover --seed $(SEED)
+	$(BIN)/python -m bench growth --seed $(SEED)
+	$(BIN)/python -m bench memory --seed $(SEED)
 	$(BIN)/python -m tests.simulation.crashes --seeds 100000
 	TRUNKLINE_EXAMPLES=2000 $(BIN)/python -m pytest tests/simulation/test_whole.py
 

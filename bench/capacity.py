@@ -202,7 +202,7 @@ def run(given: argparse.Namespace) -> Report:
 
 def _ingest(detector: str, recording: Recording, calls: int, seconds: float) -> dict[str, float]:
     with loaded.running("capacity") as (bootstrap, folder):
-        worker = Loaded(bootstrap, folder, DETECTORS[detector], PARTITIONS, recording.asr)
+        worker = Loaded(bootstrap, folder, DETECTORS[detector], PARTITIONS, recording.asr, f"{detector}.")
         plan = Plan(recording.call.duration_ms / 1_000, calls)
         generator = Generator(bootstrap, worker.prefix, calls, plan.warm_s + seconds, recording)
         try:

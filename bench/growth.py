@@ -12,7 +12,7 @@ import argparse
 import time
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from itertools import groupby, takewhile
+from itertools import count, groupby, takewhile
 from pathlib import Path
 
 from bench import loaded, picture, spoken
@@ -23,6 +23,7 @@ from bench.watched import Recording
 FIRST_PARTITIONS, FIRST_CALLS = 8, 50
 WARM_S = 4.0  # of load before the measured seconds
 REAL_TIME_PER_S = 1 / spoken.FRAME_S
+_NUMBERS = count()  # of the points, each with topics of its own
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,12 +70,10 @@ def run(given: argparse.Namespace) -> Report:
     with loaded.running("growth") as (bootstrap, folder):
         _point(bootstrap, folder, recording, FIRST_PARTITIONS, FIRST_CALLS, given)  # a fresh broker burdens the first
         by_partitions = [
-            _point(bootstrap, folder, recording, int(count), FIRST_CALLS, given)
-            for count in given.partitions.split(",")
+            _point(bootstrap, folder, recording, int(n), FIRST_CALLS, given) for n in given.partitions.split(",")
         ]
         by_calls = [
-            _point(bootstrap, folder, recording, FIRST_PARTITIONS, int(count), given)
-            for count in given.calls.split(",")
+            _point(bootstrap, folder, recording, FIRST_PARTITIONS, int(n), given) for n in given.calls.split(",")
         ]
     return _report(given, spoken.voiced(recording.call), by_partitions, by_calls)
 
@@ -82,7 +81,7 @@ def run(given: argparse.Namespace) -> Report:
 def _point(
     bootstrap: str, folder: Path, recording: Recording, partitions: int, calls: int, given: argparse.Namespace
 ) -> Point:
-    worker = Loaded(bootstrap, folder, "gated", partitions, recording.asr)
+    worker = Loaded(bootstrap, folder, "gated", partitions, recording.asr, f"growth-{next(_NUMBERS)}.")
     rate = given.rate or calls * REAL_TIME_PER_S
     line = spoken.Line(worker.prefix + spoken.AUDIO, partitions, calls * REAL_TIME_PER_S / rate)
     each = [

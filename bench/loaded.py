@@ -29,17 +29,17 @@ _SOURCE = ("audio.frames", "contact.events")  # what a source writes
 class Loaded:
     """One worker with topics of its own; `close` ends it."""
 
-    def __init__(self, bootstrap: str, folder: Path, kind: str, partitions: int, asr: str) -> None:
-        """Make the topics, start the worker and wait until it is ready."""
+    def __init__(self, bootstrap: str, folder: Path, kind: str, partitions: int, asr: str, prefix: str) -> None:
+        """Make the topics that are missing, start the worker and wait until it is ready."""
         group = rows(kind)
-        self.prefix = f"{kind}-{partitions}-{time.monotonic_ns()}."
+        self.prefix = prefix
         self.partitions = partitions
         self.producer = clients.producer(bootstrap)
         names = {*_SOURCE, *group.inputs, *map(deadletters.name, group.inputs), *group.tables, changelog(group.name)}
         names |= {topic for stage in group.stages for topic in stage.outputs}
         every = admin.declare(self.prefix, partitions, -1, changelogs=[group.name])
         wanted = [one for one in every if one.name.removeprefix(self.prefix) in names]
-        admin.apply(bootstrap, admin.plan(wanted, ()))
+        admin.apply(bootstrap, admin.plan(wanted, admin.read(bootstrap, prefix)))
         self._command = [sys.executable, "-m", "bench.load_worker", kind, bootstrap, self.prefix, asr]
         self._log = folder / f"{kind}.log"
         self._process = self._made()

@@ -2,17 +2,18 @@
 
     speech      calls of real speech, one audio record per 5 s each; the audio that is kept for asking again is counted
                 in the worker and left out: it is up to half a segment's length of each track, and no part of a state
-    language    calls that have said so much as the longest window of the group remembers, finals alone
+    language    the same calls: what their words leave in the other group's worker
+    minute      calls of a minute of text each, finals alone: the whole window that group `language` remembers
 
-The slope is that of a straight line through the steps (least squares). A worker of each group runs alone, with topics
-of its own; what it holds before the first call is in no slope.
+The slope is that of a straight line through the steps (least squares), so what a worker holds before its first call is
+in none. Must and goal are of the first two; the third says what calls come to that talk all the time.
 """
 
 import argparse
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
-from itertools import groupby
+from itertools import chain, groupby, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -26,6 +27,7 @@ from topics import codec
 from topics.keys import contact_key, partition_of
 from topics.records import SegmentWords
 
+GROUPS = ("speech", "language")
 PARTITIONS = 12  # the default of an environment
 EVERY_S = 5.0  # between two audio records of a call
 WINDOW_MS = 60_000  # what redaction remembers
@@ -42,7 +44,6 @@ class Row:
 
     def add(self, calls: int, worker: Loaded) -> None:
         """Look at a worker that holds so many calls."""
-        time.sleep(SETTLE_S)
         audio_kb = worker.told().pcm_bytes / 1_000
         self.steps.append((calls, worker.rss_bytes / 1_000 - audio_kb, audio_kb))
 
@@ -80,47 +81,51 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> Report:
-    """Hold calls in one worker after the other."""
+    """Hold calls."""
     recording = Recording.chosen(given)
     steps = [int(count) for count in given.calls.split(",")]
     with loaded.running("memory") as (bootstrap, folder):
-        rows = {
-            "speech": _speech(bootstrap, folder, recording, steps, given),
-            "language": _language(bootstrap, folder, recording, steps, given),
-        }
+        rows = _spoken(bootstrap, folder, recording, steps, given)
+        rows["minute"] = _minutes(bootstrap, folder, recording, steps, given)
     return _report(given.seed, spoken.voiced(recording.call), rows)
 
 
-def _speech(bootstrap: str, folder: Path, recording: Recording, steps: Sequence[int], given: argparse.Namespace) -> Row:
-    worker = Loaded(bootstrap, folder, "speech", PARTITIONS, recording.asr)
-    row = Row(steps[-1] / EVERY_S)
-    line = spoken.Line(worker.prefix + spoken.AUDIO, PARTITIONS, EVERY_S / spoken.FRAME_S)
-    calls = spoken.parts(recording.call, steps[-1], given.seed)
+def _spoken(
+    bootstrap: str, folder: Path, recording: Recording, steps: Sequence[int], given: argparse.Namespace
+) -> dict[str, Row]:
+    workers = {group: Loaded(bootstrap, folder, group, PARTITIONS, recording.asr, "memory.") for group in GROUPS}
+    rows = {group: Row(steps[-1] / EVERY_S) for group in GROUPS}
+    line = spoken.Line(workers["speech"].prefix + spoken.AUDIO, PARTITIONS, EVERY_S / spoken.FRAME_S)
     first = [next(at for at, step in enumerate(steps) if n < step) for n in range(steps[-1])]
     each = [
         line.say(call, spoken.contact(n), first[n] * given.seconds + EVERY_S * (n / steps[-1] - 1))
-        for n, call in enumerate(calls)
+        for n, call in enumerate(spoken.parts(recording.call, steps[-1], given.seed))
     ]
     try:
         for at, load in groupby(spoken.merged(each), lambda due: int(due.at_s // given.seconds)):
             if at == len(steps):
                 break
-            worker.offer(load, time.time() - at * given.seconds)
-            row.add(steps[at], worker)
-        row.restored_s = worker.die()
+            workers["speech"].offer(load, time.time() - at * given.seconds)
+            time.sleep(SETTLE_S)
+            for group, row in rows.items():
+                row.add(steps[at], workers[group])
+        for group, row in rows.items():
+            row.restored_s = workers[group].die()
     finally:
-        worker.close()
-    return row
+        for worker in workers.values():
+            worker.close()
+    return rows
 
 
-def _language(
+def _minutes(
     bootstrap: str, folder: Path, recording: Recording, steps: Sequence[int], given: argparse.Namespace
 ) -> Row:
-    worker = Loaded(bootstrap, folder, "language", PARTITIONS, recording.asr)
+    worker = Loaded(bootstrap, folder, "language", PARTITIONS, recording.asr, "minute.")
     row = Row(given.rate)
     try:
-        for before, step in zip((0, *steps), steps, strict=False):
+        for before, step in pairwise((0, *steps)):
             worker.offer(_said(worker, range(before, step), given), time.time())
+            time.sleep(SETTLE_S)
             row.add(step, worker)
         row.restored_s = worker.die()
     finally:
@@ -130,13 +135,20 @@ def _language(
 
 def _said(worker: Loaded, numbers: range, given: argparse.Namespace) -> Iterator[Due]:
     """Send what some calls have said within the window, one turn of each after the other."""
-    said = [one for n in numbers for one in text_calls.call(given.seed, n, WINDOW_MS)]
-    said.sort(key=lambda one: one.at_ms)
-    finals = (one for one in said if not isinstance(one.record, SegmentWords) or one.record.is_final)
-    for n, one in enumerate(finals):
+    finals = [pair for n in numbers for pair in _finals(given.seed, n)]
+    finals.sort(key=lambda pair: pair[0].at_ms)
+    for n, one in enumerate(chain.from_iterable(finals)):
         key = contact_key(text_calls.TENANT, one.contact)
         topic = worker.prefix + "transcript.words"
         yield Due(n / given.rate, topic, partition_of(key, PARTITIONS), key, codec.encode(one.record))
+
+
+def _finals(seed: int, number: int) -> Iterator[tuple[text_calls.Said, text_calls.Said]]:
+    """Yield a call's finals, each with the watermark behind it."""
+    said = text_calls.call(seed, number, WINDOW_MS)
+    for words, mark in zip(said, said, strict=True):
+        if isinstance(words.record, SegmentWords) and words.record.is_final:
+            yield words, mark
 
 
 def _report(seed: int, voiced: Mapping[str, float], rows: Mapping[str, Row]) -> Report:
@@ -150,7 +162,8 @@ def _report(seed: int, voiced: Mapping[str, float], rows: Mapping[str, Row]) -> 
     }
     lines = [f"{'':<10} {'calls':>6} {'RSS, no audio':>12} {'audio MB':>9}"]
     lines += [line for name, row in rows.items() for line in row.lines(name)]
-    lines += [judged(f"{name} kB a call", row.slope_kb, MUST, GOAL) for name, row in rows.items()]
+    lines += [judged(f"{name} kB a call", rows[name].slope_kb, MUST, GOAL) for name in GROUPS]
+    lines.append(f"minute kB a call: {rows['minute'].slope_kb}")
     lines += [
         f"{name}: ready again {row.restored_s:.2f} s after kill -9 with {row.steps[-1][0]} calls"
         for name, row in rows.items()

@@ -23,6 +23,7 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 WORDS, EVENTS, MOMENTS = "transcript.words", "contact.events", "moments"
 REPOSITORY = Path(__file__).parents[3]
+SESSION_S = 6.0  # of a static member (`topics/clients.py`)
 
 
 @pytest.fixture
@@ -131,6 +132,18 @@ def wait_for_shares(one: KafkaWorker, two: KafkaWorker) -> None:
     while (len(one.assigned), len(two.assigned)) != (2, 2):
         assert time.monotonic() < deadline_s
         time.sleep(0.05)
+
+
+async def test_a_drained_worker_is_not_waited_for_until_its_session_ends(broker: str, prefix: str) -> None:
+    place = Place(broker, prefix, partitions=4)
+    place.create(COUNTER)
+    async with place.working(COUNTER, "one") as (one, _):
+        async with place.working(COUNTER, "two") as (two, _):
+            await asyncio.to_thread(wait_for_shares, one, two)
+        began_s = time.monotonic()
+        while (0, 1, 2, 3) != one.assigned:
+            assert time.monotonic() - began_s < SESSION_S / 2
+            await asyncio.sleep(0.05)
 
 
 async def test_a_worker_without_partitions_is_ready(place: Place) -> None:

@@ -29,7 +29,7 @@ from topics.keys import partition_of
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
 GROUP = "language"
-ZOMBIE_S = 30  # longer than the session (6 s) and the longest transaction (10 s)
+ZOMBIE_S = 30  # longer than the session (6 s) and the longest transaction (5 s)
 STUCK = """
 import asyncio, sys
 from tests.pipeline.engines.stations import COUNTER, Place
