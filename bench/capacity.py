@@ -39,7 +39,7 @@ from pipeline.results import Entry
 from topics.records import SAMPLES_PER_MS, RedactedTurn
 
 GROUPS = ("speech", "language", "archive")
-PARTITIONS = 4
+PARTITIONS = 2  # as many as there are cores: each group can have a worker on every one
 DETECTORS = {"default": "vad", "webrtcvad": "gated-vad"}
 INGEST_MUST = {"default": 300, "webrtcvad": 1_000}
 INGEST_GOAL = {"default": 450, "webrtcvad": 1_500}
@@ -226,7 +226,7 @@ def _ingest(detector: str, recording: Recording, calls: int, seconds: float) -> 
 @contextmanager
 def _machine(recording: Recording) -> Iterator[Place]:
     with tempfile.TemporaryDirectory(prefix="trunkline-capacity-") as folder:
-        place = Place(Path(folder), recording, GROUPS, 1)
+        place = Place(Path(folder), recording, GROUPS, 1, PARTITIONS)
         try:
             publish_policies(place.settings, policies.load(demo_file("policies.yaml")))
             yield place

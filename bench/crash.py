@@ -38,6 +38,7 @@ from topics.records import Policy, RedactedTurn, SpeechMark, Watermark
 
 GROUPS = ("speech", "language")
 WORKERS = 2
+PARTITIONS = 4
 CALLS = 8
 KILLS = 50
 STORM_S = 120.0
@@ -114,7 +115,12 @@ class Place:
     """A broker of its own, and supervised workers of each group."""
 
     def __init__(
-        self, folder: Path, recording: Recording, groups: Sequence[str] = GROUPS, workers: int = WORKERS
+        self,
+        folder: Path,
+        recording: Recording,
+        groups: Sequence[str] = GROUPS,
+        workers: int = WORKERS,
+        partitions: int = PARTITIONS,
     ) -> None:
         """Start everything; `close` ends it."""
         self.folder = folder
@@ -124,7 +130,7 @@ class Place:
         self._run_dir = folder / RUN_DIR
         self._children: dict[str, list[Child]] = defaultdict(list)
         running = broker.start(folder, libs=JARS)
-        self.settings = settings.load(kafka_bootstrap=running.bootstrap, partitions=4, asr=recording.asr)
+        self.settings = settings.load(kafka_bootstrap=running.bootstrap, partitions=partitions, asr=recording.asr)
         environment.apply(self.settings, environment.plan(self.settings))
         self.start_all()
 

@@ -12,6 +12,7 @@ import sys
 import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 
 from bench.offered import Latencies
@@ -91,14 +92,19 @@ def send(bootstrap: str, prefix: str, partitions: int, plan: Plan, recording: li
     """Send the load and print what was sent."""
     producer = clients.producer(bootstrap, **{"linger.ms": LINGER_MS})
     began_s, late, ended = time.time(), Latencies(), list[str]()
+
+    @cache
+    def place(contact: str) -> tuple[bytes, int]:
+        key = contact_key(TENANT, contact)
+        return key, partition_of(key, partitions)
+
     print(json.dumps({"began_s": began_s}), flush=True)
     for at_s, contact, part in due(recording, plan, seconds):
         if (early_s := began_s + at_s - time.time()) > 0:
             producer.poll(0)
             time.sleep(max(early_s, TICK_S))
-        key = contact_key(TENANT, contact)
-        value = part.value.replace(_PLACEHOLDER.encode(), contact.encode())
-        producer.produce(prefix + part.topic, value, key, partition_of(key, partitions))
+        key, n = place(contact)
+        producer.produce(prefix + part.topic, part.value.replace(_PLACEHOLDER.encode(), contact.encode()), key, n)
         late.add(max((time.time() - began_s - at_s) * 1_000, 0.0))
         if part is recording[-1]:
             ended.append(contact)

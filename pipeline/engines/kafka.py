@@ -111,7 +111,7 @@ class KafkaWorker:
         self._answers: dict[tuple[int, str, bytes, str], asyncio.Task[None]] = {}
         self._refused_in_row = 0
         self._is_in_doubt = False  # a step did not come to its end: its states or outputs may be half there
-        self._outbox = Outbox(clients.producer(config.bootstrap))
+        self._outbox = Outbox(clients.producer(config.bootstrap, **clients.lingering(group.gather_ms)))
         self._committer = Committer(partial(clients.transactional_producer, config.bootstrap, config.member))
         self._commit_thread = ThreadPoolExecutor(1, "commit")
         self._committing = asyncio.Lock()
