@@ -135,7 +135,8 @@ class Replay:
 
         async def send(due: Due) -> None:
             key = contact_key(due.record.tenant, due.record.contact_id)
-            prefix = generations.prefix_of(self.settings.topic_prefix, self._generation_of(due.record.contact_id))
+            generation = await self._generation_of(due.record.contact_id)
+            prefix = generations.prefix_of(self.settings.topic_prefix, generation)
             while True:
                 try:
                     producer.produce(prefix + due.topic, codec.encode(due.record), key)
@@ -153,19 +154,22 @@ class Replay:
         if await asyncio.to_thread(producer.flush, 30):
             raise PeerUnavailable("the broker did not take the audio")
 
-    def _generation_of(self, contact_id: str) -> int:
+    async def _generation_of(self, contact_id: str) -> int:
         """Say where a call belongs when it begins; what it starts with decides, and it stays there."""
         one = self.heard[contact_id]
         if one.generation is None:
-            begins_ms = one.begins_ms / self.speed if self.speed else 0
-            one.generation = self._listed.of(self.started_ms + round(begins_ms))
+            begins_ms = self.started_ms + round(one.begins_ms / self.speed if self.speed else 0)
+            give_up_s = time.monotonic() + PATIENCE_S
+            while not self._listed.knows(begins_ms) and time.monotonic() < give_up_s:
+                await asyncio.sleep(_FULL_QUEUE_WAIT_S)
+            one.generation = self._listed.of(begins_ms)
         return one.generation
 
     async def _keep_looking(self) -> None:
         while True:
-            await asyncio.sleep(generations.LOOK_S)
-            with contextlib.suppress(PeerUnavailable):  # a call that needs to know then fails
+            with contextlib.suppress(PeerUnavailable):  # a call that begins meanwhile waits
                 await asyncio.to_thread(self._listed.look)
+            await asyncio.sleep(generations.LOOK_S)
 
     def _places(self, number: int) -> list[TopicPartition]:
         own = next((one for one in self._listed.listed if one.number == number), None)

@@ -206,13 +206,13 @@ def fault(error: KafkaError) -> TrunklineError:
     return PeerUnavailable(f"the consumer failed: {error.name()}")
 
 
-def patiently(ask: Callable[[], T]) -> T:
+def patiently(ask: Callable[[], T], limit_s: float = PATIENCE_S) -> T:
     """Ask again while the broker's trouble is of the passing kind.
 
     Raises:
-        KafkaException: it is of another kind, or does not pass within `PATIENCE_S`.
+        KafkaException: it is of another kind, or does not pass within `limit_s`.
     """
-    deadline_s = time.monotonic() + PATIENCE_S
+    deadline_s = time.monotonic() + limit_s
     while True:
         try:
             return ask()

@@ -113,7 +113,7 @@ class GenerationList:
         """
         asked_ms = _now_ms()
         try:
-            end = self._end(limit_s)
+            end = clients.patiently(lambda: self._end(limit_s), limit_s)
             if end > self._seen:
                 self._read()
                 self._seen = end
@@ -123,13 +123,17 @@ class GenerationList:
             ) from None
         self._known_until_ms = asked_ms + TRUST_MS
 
+    def knows(self, started_ms: int) -> bool:
+        """Say whether the last look tells where a contact belongs that starts then."""
+        return started_ms <= self._known_until_ms
+
     def of(self, started_ms: int) -> int:
         """Return the number of the generation that a contact belongs to.
 
         Raises:
             PeerUnavailable: the last look is so old that a generation may have opened since.
         """
-        if started_ms > self._known_until_ms:
+        if not self.knows(started_ms):
             raise PeerUnavailable("the list of generations has not been read for too long")
         return belonging(self.listed, started_ms)
 

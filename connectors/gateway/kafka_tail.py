@@ -11,7 +11,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from pipeline.errors import PeerUnavailable
 from topics.clients import tail_consumer
-from topics.generations import LOOK_S, GenerationList, prefix_of
+from topics.generations import LOOK_S, GenerationList, parts, prefix_of
 
 BATCH_RECORDS = 200  # one batch is applied in one step of the loop: some 10 ms
 READ_S = 0.1
@@ -67,10 +67,9 @@ class KafkaTail:
         if first is None:
             return []
         messages = [first, *self._consumer.consume(BATCH_RECORDS - 1, timeout=0)]
-        for message in messages:
-            self._check_off(message)
+        sound = [message for message in messages if self._check_off(message)]
         self.is_answered = True
-        return messages
+        return sound
 
     def close(self) -> None:
         """Leave."""
@@ -107,14 +106,20 @@ class KafkaTail:
             raise PeerUnavailable(f"Kafka does not tell positions: {error.args[0].name()}") from None
         self._covered = living
 
-    def _check_off(self, message: Message) -> None:
+    def _check_off(self, message: Message) -> bool:
+        """Count a record; False for what Kafka says of the topics of a generation that has been removed."""
         error = message.error()
         if error is not None:
-            raise PeerUnavailable(f"Kafka took a position away: {error.name()}")
+            self._looked_s = 0.0
+            self._look()
+            if parts((message.topic() or "").removeprefix(self._prefix))[0] in self._covered:
+                raise PeerUnavailable(f"Kafka took a position away: {error.name()}")
+            return False
         # A message without an error has a place; the client's types do not say so.
         place = (message.topic() or "", message.partition() or 0)
         if (message.offset() or 0) + 1 >= self._behind.get(place, sys.maxsize):
             del self._behind[place]
+        return True
 
 
 def _assign(consumer: Consumer, look_back_ms: Mapping[str, int]) -> dict[tuple[str, int], int]:
