@@ -6,6 +6,7 @@ transaction that took too long, and a member that joined again after the copies 
 """
 
 import contextlib
+import math
 import time
 from collections.abc import Callable, Sequence
 from typing import Any, NoReturn
@@ -16,6 +17,9 @@ from pipeline.engines import failpoints
 from pipeline.errors import PeerUnavailable
 
 _CALL_S = 5.0  # one attempt; the same call goes on where the last one stopped
+# `send_offsets_to_transaction` that was under way when the broker died may never return, whatever its timeout
+# (librdkafka 2.16; seen by `bench crash`).
+_HUNG_S = 2 * _CALL_S
 _PATIENCE_S = 30.0
 
 
@@ -30,6 +34,12 @@ class Committer:
         """Take what makes a transactional producer; a broken one is replaced."""
         self._make = make
         self._producer: Producer | None = None
+        self._called_s = math.inf  # when the call began that is under way
+
+    @property
+    def is_hung(self) -> bool:
+        """Whether a call has not returned long after its time was over: only another process helps."""
+        return time.monotonic() - self._called_s > _HUNG_S
 
     def open(self) -> Producer:
         """Register the transactional id, unless that is done; aborts what its last owner left open.
@@ -40,7 +50,7 @@ class Committer:
         if self._producer is None:
             producer = self._make()
             try:
-                _persist(producer.init_transactions)
+                self._persist(producer.init_transactions)
             except KafkaException as failure:
                 name = failure.args[0].name()
                 raise PeerUnavailable(f"the transactional producer does not begin: {name}") from None
@@ -66,9 +76,9 @@ class Committer:
             for partition, row, value in rows:
                 _produce(producer, changelog, partition, row, value)
             failpoints.reach("written")
-            _persist(producer.send_offsets_to_transaction, offsets, group)
+            self._persist(producer.send_offsets_to_transaction, offsets, group)
             failpoints.reach("positioned")
-            _persist(producer.commit_transaction)
+            self._persist(producer.commit_transaction)
             failpoints.reach("committed")
         except KafkaException as failure:
             self._give_up(producer, failure.args[0])
@@ -78,9 +88,24 @@ class Committer:
         self._producer = None
         if not error.fatal() and not _is_passing(error):
             with contextlib.suppress(KafkaException):
-                _persist(producer.abort_transaction)
+                self._persist(producer.abort_transaction)
                 self._producer = producer
         raise CommitRefused(f"a checkpoint was refused: {error.name()}") from None
+
+    def _persist(self, step: Callable[..., object], *arguments: object) -> None:
+        """Call again while the broker is away: librdkafka carries on with the same request."""
+        deadline_s = time.monotonic() + _PATIENCE_S
+        while True:
+            self._called_s = time.monotonic()
+            try:
+                step(*arguments, _CALL_S)
+            except KafkaException as failure:
+                if not _is_passing(failure.args[0]) or time.monotonic() > deadline_s:
+                    raise
+            else:
+                return
+            finally:
+                self._called_s = math.inf
 
 
 def metadata(epoch: int, name: str) -> str:
@@ -100,19 +125,6 @@ def _produce(producer: Producer, changelog: str, partition: int, row: bytes, val
             producer.produce(changelog, value, row, partition)
         except BufferError:
             producer.poll(0.05)
-        else:
-            return
-
-
-def _persist(step: Callable[..., object], *arguments: object) -> None:
-    """Call again while the broker is away: librdkafka carries on with the same request."""
-    deadline_s = time.monotonic() + _PATIENCE_S
-    while True:
-        try:
-            step(*arguments, _CALL_S)
-        except KafkaException as failure:
-            if not _is_passing(failure.args[0]) or time.monotonic() > deadline_s:
-                raise
         else:
             return
 

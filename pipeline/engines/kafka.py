@@ -32,7 +32,7 @@ from pipeline.engines.outbox import Outbox
 from pipeline.engines.services import Service, ask
 from pipeline.engines.tables import Tables
 from pipeline.engines.task import Task
-from pipeline.errors import EngineFault, RecordRefused
+from pipeline.errors import EngineFault, PeerUnavailable, RecordRefused
 from pipeline.progress import Progress
 from pipeline.topology import Group
 from topics import clients, codec, deadletters
@@ -329,9 +329,15 @@ class KafkaWorker:
             self._failure.set_exception(error)
 
     async def _beat(self) -> None:
-        """Show that the loop goes round, and see to what a full queue has left."""
+        """Show that the loop goes round, and see to what a full queue has left and whether a commit hangs.
+
+        Raises:
+            PeerUnavailable: it does; the supervisor starts a process whose producer is sound.
+        """
         while True:
             self._assignment.beat()
+            if self._committer.is_hung:
+                raise PeerUnavailable("a call of the transactional producer does not return")
             self._outbox.push()
             await asyncio.sleep(BEAT_S)
 
