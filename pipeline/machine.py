@@ -67,6 +67,8 @@ class Machine(Generic[S]):
     def anticipate(self, waiting: Sequence[tuple[S, Record]]) -> None:
         """Do for several contacts at once what `on_record` would do for each; the outcome stays the same.
 
+        An engine may call it on another thread than the other methods, but never beside `on_record`.
+
         Args:
             waiting: states, and the record that each is given next.
         """

@@ -36,10 +36,9 @@ class Committer:
         self._producer: Producer | None = None
         self._called_s = math.inf  # when the call began that is under way
 
-    @property
-    def is_hung(self) -> bool:
-        """Whether a call has not returned long after its time was over: only another process helps."""
-        return time.monotonic() - self._called_s > _HUNG_S
+    def is_hung(self, now_s: float) -> bool:
+        """Whether a call has not returned long after its time was over, on the monotonic clock: a new process helps."""
+        return now_s - self._called_s > _HUNG_S
 
     def open(self) -> Producer:
         """Register the transactional id, unless that is done; aborts what its last owner left open.

@@ -247,7 +247,7 @@ class KafkaWorker:
         return task.feed(given)
 
     def _hand_over(self, message: Message) -> None:
-        """Take one record of a global table to the loop: a machine is never in two threads."""
+        """Take one record of a global table to the loop: `on_global` never runs beside `on_record`."""
         self._loop.call_soon_threadsafe(self._load, message)
 
     def _load(self, message: Message) -> None:
@@ -336,7 +336,7 @@ class KafkaWorker:
         """
         while True:
             self._assignment.beat()
-            if self._committer.is_hung:
+            if self._committer.is_hung(time.monotonic()):
                 raise PeerUnavailable("a call of the transactional producer does not return")
             self._outbox.push()
             await asyncio.sleep(BEAT_S)
