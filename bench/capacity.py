@@ -155,7 +155,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare what can be chosen; must and goal count for the defaults."""
     parser.add_argument("--calls", default=str(CALLS_MUST), help="of the whole machine, one step each: 200,300")
     parser.add_argument("--minutes", type=float, default=15.0, help="measured, of each step")
-    parser.add_argument("--ingest", default="200", help="calls offered to the ingest worker; 0 leaves it out")
+    parser.add_argument("--ingest", type=int, default=200, help="calls offered to the ingest worker; 0 leaves it out")
     parser.add_argument("--seconds", type=float, default=30.0, help="measured, of each detector")
     DEFAULT.add_options(parser)
 
@@ -163,9 +163,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> Report:
     """Measure ingest, then each step of the whole machine until one is not flat."""
     recording = Recording.chosen(given)
-    ingests = {
-        name: _ingest(name, recording, int(given.ingest), given.seconds) for name in DETECTORS if given.ingest != "0"
-    }
+    ingests = {name: _ingest(name, recording, given.ingest, given.seconds) for name in DETECTORS if given.ingest}
     truth = quiet(recording)
     steps: list[Step] = []
     for calls in (int(one) for one in given.calls.split(",") if one != "0"):
