@@ -89,8 +89,9 @@ class Feed:
             begun_s = time.monotonic()
             try:
                 await follow()
-            except PeerUnavailable:
+            except PeerUnavailable as failure:
                 self.counts[f"{peer}_retries"] += 1
+                _LOG.warning("%s is tried again: %s", peer, failure)
             if time.monotonic() - begun_s > BACKOFF_S[-1]:
                 failures = 0
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)] * random.uniform(0.5, 1.0))

@@ -18,7 +18,7 @@ from pipeline.errors import PeerUnavailable
 
 _CALL_S = 5.0  # one attempt; the same call goes on where the last one stopped
 # `send_offsets_to_transaction` that was under way when the broker died may never return, whatever its timeout
-# (librdkafka 2.16; seen by `bench crash`).
+# (librdkafka 2.16; issues 5456 and 5511 of librdkafka, both open; seen by `bench crash`).
 _HUNG_S = 2 * _CALL_S
 _PATIENCE_S = 30.0
 
