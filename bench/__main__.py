@@ -16,6 +16,7 @@ NAMES = (
     "growth",
     "hop",
     "kills",
+    "kvs",
     "latency",
     "memory",
 )  # modules of this package: a line that says what, `add_options` and `run`

@@ -6,6 +6,8 @@ from pathlib import Path
 
 REPOSITORY = Path(__file__).parents[1]
 
+# The wheel of ebmlite has a package called tests, which would hide ours.
+EBMLITE = ("ebmlite==3.4.1",)
 # quixstreams 3.28.1 wants confluent-kafka below 2.13.
 QUIX = ("quixstreams==3.28.1", "fastavro==1.13.1")
 
