@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from connectors.kvs.events import FragmentClosed
+from connectors.kvs.events import Damage, FragmentClosed
 from connectors.kvs.matroska import Parser
 from tests.connectors.kvs import laws
 from tests.connectors.kvs.documents import (
@@ -17,6 +17,7 @@ from tests.connectors.kvs.documents import (
     closed,
     cluster,
     damage,
+    drawn,
     element,
     endless,
     fixture,
@@ -58,9 +59,10 @@ def test_damage_loses_no_fragment_that_it_does_not_touch(parts: list[bytes], sha
 
 
 def test_damaged_responses_read_alike_however_they_are_cut() -> None:
-    response = b"".join(SMALL)
-    for seed in range(500):
-        laws.check(laws.drawn_change(response, seed).made(response), seed)
+    for parts, count in ((SMALL, 500), (CALL, 10)):
+        response = b"".join(parts)
+        for seed in range(count):
+            laws.check(laws.drawn_change(response, seed).made(response), seed)
 
 
 @given(
@@ -91,6 +93,17 @@ def test_a_header_that_a_damaged_size_swallowed_is_found() -> None:
     assert fragments(read([fragment(2)])) == fragments(events)[2:]
 
 
+@pytest.mark.parametrize("section", [0x1F43B675, 0xE7], ids=("cluster", "time"))
+def test_a_header_is_found_where_the_damaged_size_leads_to_another_element(section: int) -> None:
+    whole, after = fragment(1), fragment(2)
+    content = whole.index(block(1, 0, sound(1_001))) + 1 + 8
+    size = len(whole) - content + after.index(name(section) + b"\x01")
+    longer = whole[: content - 8] + (1 << 56 | size).to_bytes(8, "big") + whole[content:]
+    events = read([fragment(0), longer, after])
+    assert fragments(read([fragment(2)])) == fragments(events)[2:]
+    assert [False, True, False] == [one.is_damaged for one in closed(events)]
+
+
 def test_a_header_that_is_swallowed_at_the_end_is_found() -> None:
     events = read([fragment(0), resized(1, b"\xff\x04"), fragment(2)])
     assert ["the response ends within an element that holds a header"] == damage(events)
@@ -101,6 +114,18 @@ def test_damage_before_the_first_header_opens_nothing() -> None:
     events = read([b"\0" * 50_000, fragment(0)])
     assert ["an element id of more than four bytes"] == damage(events)
     assert fragments(read([fragment(0)])) == fragments(events)
+
+
+def test_half_a_header_right_before_a_whole_one_opens_nothing() -> None:
+    events = read([b"\0" + HEADER[:20] + fragment(0)])
+    assert 1 == len(damage(events))
+    assert fragments(read([fragment(0)])) == fragments(events)
+
+
+def test_damage_is_told_with_its_place_in_the_response() -> None:
+    before = b"".join(CALL)
+    events = read(drawn(before + b"\0", 1))
+    assert [len(before)] == [event.at_byte for event in events if isinstance(event, Damage)]
 
 
 def test_noise_alone_is_one_damage() -> None:

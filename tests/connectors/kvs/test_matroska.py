@@ -105,8 +105,9 @@ def test_a_track_is_known_by_its_name(title: str, voice: str | None) -> None:
 
 def test_a_track_may_have_its_name_before_its_number() -> None:
     entry = element(0xAE, element(0x536E, b"AUDIO_TO_CUSTOMER"), element(0xD7, b"\2"))
-    response = HEADER + endless(SEGMENT, element(0x1654AE6B, entry), cluster(0, block(2, 0, b"")))
-    assert ["agent"] == [one.track for one in heard(read([response]))]
+    events = read([HEADER + endless(SEGMENT, element(0x1654AE6B, entry), cluster(0, block(2, 0, b"")))])
+    assert ["agent"] == [one.track for one in heard(events)]
+    assert [((2, "AUDIO_TO_CUSTOMER"),)] == [one.tracks for one in events if isinstance(one, ClusterOpened)]
 
 
 def test_a_short_block_moves_no_other() -> None:
@@ -281,6 +282,8 @@ def test_a_laced_block_is_damage(flags: int) -> None:
         ("an integer of more than eight bytes", endless(0x1F43B675, element(0xE7, b"\0" * 9))),
         ("a cluster without a possible time", endless(0x1F43B675, element(0xE7, b"\xff" * 8))),
         ("an element without end or beyond the size limit", cluster(0, name(0xA3) + UNKNOWN_SIZE)),
+        ("an element without end or beyond the size limit", cluster(0, name(0xA3) + b"\xff")),
+        ("an element without end or beyond the size limit", cluster(0, name(0xA3) + b"\x7f\xff")),
         ("an element without end or beyond the size limit", element(0x4FFE, bytes(LEAF_LIMIT_BYTES + 1))),
         ("an element id of more than four bytes", b"\x08\x81\x00"),
         ("an element size of more than eight bytes", b"\xec\0"),
