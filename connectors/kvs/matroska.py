@@ -38,6 +38,7 @@ class Parser:
         self._dropped = 0  # bytes before `_data`
         self._at = 0  # of the next element; it and the next two count from the start of `_data`
         self._need = 0  # how long `_data` must be until the next element is whole
+        self._head: tuple[int, int, int] | None = None  # of the next element, when it has been read and is not whole
         self._floor = 0  # where a lost header may be at the earliest; what is before was read as it was meant
         self._is_lost = False
         self._is_doubtful = False  # an element came that nobody writes where it was
@@ -68,7 +69,10 @@ class Parser:
         return self._events()
 
     def _events(self) -> Sequence[Event]:
-        events, self._fragments.events = self._fragments.events, []
+        events = self._fragments.events
+        if not events:
+            return ()
+        self._fragments.events = []
         return events
 
     def _read(self) -> None:
@@ -89,10 +93,12 @@ class Parser:
             if self._is_doubtful:
                 self._make_sure()
             try:
-                identity, start, size = ebml.head(data, self._at)
+                head = self._head or ebml.head(data, self._at)
             except IndexError:
                 self._need = 0
                 return False
+            identity, start, size = head
+            self._head = None
             take = fragments.leaves.get(identity)
             if take is None and self._enters(identity):
                 self._at = start
@@ -101,7 +107,7 @@ class Parser:
                 raise Malformed("an element without end or beyond the size limit")
             end = start + size
             if end > length:
-                self._need = end
+                self._need, self._head = end, head
                 return False
             self._leave(identity, take, start, end)
         return True
@@ -153,7 +159,7 @@ class Parser:
         self._fragments.events.append(Damage(reason, self._dropped + self._at))
         self._fragments.close(is_damaged=True)
         self._at = self._floor = self._earliest()
-        self._need = 0
+        self._need, self._head = 0, None
         self._is_lost, self._is_doubtful = True, False
 
     def _find(self) -> bool:
@@ -175,3 +181,4 @@ class Parser:
             self._at -= cut
             self._floor -= cut
             self._need = max(self._need - cut, 0)
+            self._head = None  # counts from the old start

@@ -72,8 +72,10 @@ def test_a_block_is_told_with_its_last_byte() -> None:
     whole = block(1, 7, b"pcm!")
     parser = Parser()
     parser.feed(before)
+    nothing = parser.feed(b"")
     assert [] == [event for byte in bytewise(whole[:-1]) for event in parser.feed(byte)]
     assert [Block(12, 1, "customer", b"pcm!")] == list(parser.feed(whole[-1:]))
+    assert [] == list(nothing)  # what was returned does not change
 
 
 def test_codec_id_says_aac_and_the_sound_is_given_as_it_is() -> None:
