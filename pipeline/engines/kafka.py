@@ -28,6 +28,7 @@ from pipeline.engines.assignment import Assignment, Position
 from pipeline.engines.commits import CommitRefused, Committer, metadata
 from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Question
 from pipeline.engines.intake import Arrival, Intake
+from pipeline.engines.membership import Orphans
 from pipeline.engines.outbox import Outbox
 from pipeline.engines.services import Service, ask
 from pipeline.engines.tables import Tables
@@ -117,7 +118,8 @@ class KafkaWorker:
         self._committing = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[None] = self._loop.create_future()
-        self._assignment = Assignment(_consumer(config, group), config.bootstrap, config.prefix, group, self)
+        consumer, orphans = _consumer(config, group), _orphans(config, group)
+        self._assignment = Assignment(consumer, config.bootstrap, config.prefix, group, self, orphans)
         self._table_of = {config.table(table): table for table in group.tables}
         self._tables = Tables(config.bootstrap, list(self._table_of), self._hand_over)
         self._metrics = metrics.GroupMetrics(group.name)
@@ -423,3 +425,9 @@ def _consumer(config: WorkerConfig, group: Group) -> Consumer:
         protocol=config.group_protocol,
         **clients.gathering(group.gather_ms),
     )
+
+
+def _orphans(config: WorkerConfig, group: Group) -> Orphans | None:
+    if config.group_protocol != "classic":
+        return None
+    return Orphans(config.bootstrap, config.prefix + group.name, [config.prefix + group.inputs[0]], config.member)
