@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -113,7 +112,9 @@ class KafkaWorker:
         self._refused_in_row = 0
         self._is_in_doubt = False  # a step did not come to its end: its states or outputs may be half there
         self._outbox = Outbox(clients.producer(config.bootstrap, **clients.lingering(group.gather_ms)))
-        self._committer = Committer(partial(clients.transactional_producer, config.bootstrap, config.member))
+        self._committer = Committer(
+            lambda told: clients.transactional_producer(config.bootstrap, config.member, error_cb=told)
+        )
         self._commit_thread = ThreadPoolExecutor(1, "commit")
         self._committing = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
