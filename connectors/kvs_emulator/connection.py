@@ -4,6 +4,8 @@ Owns what is sent on one connection and when it ends. It leaves admission and HT
 """
 
 import asyncio
+import socket
+import struct
 from collections.abc import Callable, Sequence
 from typing import Final
 
@@ -78,6 +80,8 @@ class Outlet:
         elif transport is not None and how == "close":
             transport.close()  # what was written is delivered; the last chunk, which says that all was, is not
         elif transport is not None:
+            # With no time to linger, closing a socket sends RST instead of FIN (socket(7), SO_LINGER).
+            transport.get_extra_info("socket").setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
             transport.abort()
 
     async def _send_with_faults(self, data: bytes) -> None:

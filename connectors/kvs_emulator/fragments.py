@@ -142,6 +142,7 @@ class Stream:
     def open(self, opening: Opening) -> None:
         """Begin a fragment; the one before is closed."""
         self.close()
+        self.held()  # memory is bounded by the retention, whether or not anybody reads
         before = self.newest
         server_ms = max(opening.producer_ms + ARRIVAL_MS, before.server_ms if before else 0)
         self.newest = Fragment(self._number(server_ms), opening, server_ms)

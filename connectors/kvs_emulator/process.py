@@ -16,7 +16,7 @@ from pipeline.errors import PeerUnavailable
 
 # There is no login that keeps anybody out: it serves this machine alone.
 HOST: Final = "127.0.0.1"
-_STOP_LIMIT_S: Final = 2.0
+_STOP_LIMIT_S: Final = 0.05  # open replies never end by themselves
 
 
 @dataclass(frozen=True, slots=True)

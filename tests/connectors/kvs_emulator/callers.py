@@ -1,6 +1,7 @@
 """Callers of the emulator: boto3 as it comes, and raw HTTP for what boto3 does not let one see."""
 
 import asyncio
+import json
 from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
@@ -12,6 +13,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from connectors.kvs_emulator import Limits, Plan, Server, Serving, Take, play, serve
+from connectors.kvs_emulator.faults import Fault
 
 Json = dict[str, Any]  # a reply as boto3 gives it
 
@@ -23,10 +25,33 @@ SIGNED = {
     f"SignedHeaders=host;x-amz-date, Signature={'0' * 64}",
     "X-Amz-Date": "20270115T080000Z",
 }
+TICK_BYTES = 1_024
 NO_THROTTLE = 10_000
 EARLIEST = {"StartSelectorType": "EARLIEST"}
 _SESSION = boto3.Session(aws_access_key_id="any", aws_secret_access_key="any", region_name="us-east-1")
 _CLIENTS: dict[tuple[str, str, str | None], Any] = {}
+
+
+def noise(ticks: int, seed: int = 1) -> bytes:
+    """Return PCM that no two blocks share within 251 of them."""
+    period = bytes((index * 31 + seed * 7) % 251 for index in range(251))
+    return (period * (ticks * TICK_BYTES // len(period) + 1))[: ticks * TICK_BYTES]
+
+
+def take(ticks: int = 100, contact_id: str = CONTACT, start_ms: int = START_MS) -> Take:
+    return Take(noise(ticks), noise(ticks, 2), contact_id, start_ms)
+
+
+def faulty(*faults: Fault) -> Plan:
+    return Plan(faults=faults, seed=5)
+
+
+def after(number: int) -> Json:
+    return {"StartSelectorType": "FRAGMENT_NUMBER", "AfterFragmentNumber": str(number)}
+
+
+def numbers(server: Server) -> list[int]:
+    return [one.number for one in server.stream(STREAM).held()]
 
 
 class Clock:
@@ -138,3 +163,19 @@ async def raw_media(server: Server) -> tuple[bytes, bool]:
         except aiohttp.ClientError:
             return data, False
     return data, True
+
+
+async def last_packet(server: Server) -> str:
+    """Read getMedia from a bare socket; return whether the connection ended with FIN or RST."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    body = json.dumps({"StreamName": STREAM, "StartSelector": EARLIEST})
+    headers = "".join(f"{name}: {value}\r\n" for name, value in SIGNED.items())
+    writer.write(f"POST /getMedia HTTP/1.1\r\nHost: x\r\n{headers}Content-Length: {len(body)}\r\n\r\n{body}".encode())
+    try:
+        while await reader.read(65_536):
+            pass
+    except ConnectionResetError:
+        return "RST"
+    finally:
+        writer.close()
+    return "FIN"

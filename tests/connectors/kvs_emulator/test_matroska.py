@@ -6,11 +6,10 @@ from connectors.kvs_emulator import Hole, ShortBlock, Take, matroska
 from connectors.kvs_emulator.fragments import Stream
 from connectors.kvs_emulator.takes import push, ticks
 from tests.connectors.kvs_emulator import seen
-from tests.connectors.kvs_emulator.callers import CONTACT, START_MS
+from tests.connectors.kvs_emulator.callers import CONTACT, START_MS, TICK_BYTES, noise
 
 pytestmark = pytest.mark.unit
 
-TICK_BYTES = 1_024
 # What the stream of a real instance was seen to have and the fixtures leave out.
 BEYOND_FIXTURES = {"Events"}
 
@@ -21,10 +20,6 @@ def emitted(take: Take) -> list[seen.Seen]:
     push(stream, list(ticks(take)))
     parts = [[one.beginning(), *one.blocks, one.opening.identity_after] for one in stream.held()]
     return seen.documents(b"".join(part for fragment in parts for part in fragment))
-
-
-def noise(blocks: int, seed: int = 1) -> bytes:
-    return bytes((index * 31 + seed * 7) % 251 for index in range(blocks * TICK_BYTES))
 
 
 def grid(document: seen.Seen) -> list[tuple[int, int, int]]:
