@@ -44,16 +44,15 @@ class Outlet:
 
     def __init__(self, request: web.Request, faults: Faults) -> None:
         self._request = request
-        self._response = web.StreamResponse(headers={"Content-Type": _CONTENT_TYPE})
-        self._response.enable_chunked_encoding()
+        self.response = web.StreamResponse(headers={"Content-Type": _CONTENT_TYPE})
+        self.response.enable_chunked_encoding()
         self._incidents = faults.within()
         self._dice = faults.dice
         self._sent = {"bytes": 0, "blocks": 0, "fragments": 0}
 
-    async def begin(self) -> web.StreamResponse:
+    async def begin(self) -> None:
         """Send the headers."""
-        await self._response.prepare(self._request)
-        return self._response
+        await self.response.prepare(self._request)
 
     async def send(self, parts: Sequence[bytes], *, is_blocks: bool = False, is_last: bool = False) -> None:
         """Send some bytes at once.
@@ -64,7 +63,7 @@ class Outlet:
             is_last: the fragment ends with them.
         """
         if not self._incidents:
-            await self._response.write(b"".join(parts))
+            await self.response.write(b"".join(parts))
             return
         for part in parts:
             await self._send_with_faults(part)
@@ -76,7 +75,7 @@ class Outlet:
         """End the reply as in `Close`."""
         transport = self._request.transport
         if how == "end":
-            await self._response.write_eof()
+            await self.response.write_eof()
         elif transport is not None and how == "close":
             transport.close()  # what was written is delivered; the last chunk, which says that all was, is not
         elif transport is not None:
@@ -90,7 +89,7 @@ class Outlet:
             places = [one.place for one in self._incidents if one.unit == "bytes"]
             room = min(places, default=self._sent["bytes"] + len(data)) - self._sent["bytes"]
             now, data = data[:room], data[room:]
-            await self._response.write(now)
+            await self.response.write(now)
             self._sent["bytes"] += len(now)
             await self._let_happen()
 
@@ -108,9 +107,9 @@ class Outlet:
             case Stall():
                 await asyncio.sleep(_FOR_EVER_S if fault.for_s is None else fault.for_s)
             case Garbage():
-                await self._response.write(self._dice.randbytes(fault.count))
+                await self.response.write(self._dice.randbytes(fault.count))
             case Report():
-                await self._response.write(error_tags(fault.error_id, is_own_document=fault.is_own_document))
+                await self.response.write(error_tags(fault.error_id, is_own_document=fault.is_own_document))
                 raise _Ended("end")
 
 

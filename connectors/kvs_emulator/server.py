@@ -119,10 +119,10 @@ class Server:
         limits = self._limits
         async with self._connected("getMedia", stream, limits.connections, "ConnectionLimitExceededException"):
             outlet = Outlet(request, faults)
-            response = await outlet.begin()
             with suppress(ConnectionError):  # the reader is gone
+                await outlet.begin()
                 await Reply(outlet, stream, limits.session_s, limits.idle_s).follow(is_wanted)
-        return response
+        return outlet.response
 
     async def _list_fragments(self, request: web.Request) -> web.StreamResponse:
         asked = await self._read(request, requests.ListFragments)
@@ -162,10 +162,10 @@ class Server:
         limit = self._limits.list_connections
         async with self._connected("getMediaForFragmentList", stream, limit, "ClientLimitExceededException"):
             outlet = Outlet(request, faults)
-            response = await outlet.begin()
             with suppress(ConnectionError):
+                await outlet.begin()
                 await send_list(outlet, found)
-        return response
+        return outlet.response
 
     async def _unknown(self, request: web.Request) -> web.StreamResponse:
         requests.check_signature(request.headers)

@@ -1,6 +1,7 @@
 """The four APIs over real sockets on loopback, asked by boto3 as it comes."""
 
 import asyncio
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -201,6 +202,17 @@ async def test_producer_may_hold_blocks_until_their_fragment_is_whole() -> None:
             changes.append([len(one.blocks) for one in stream.held()])
     assert 80 == sum(changes[-1])
     assert set(changes[-1]) == {count for change in changes for count in change}
+
+
+async def test_fragments_without_tags_stand_between_the_others() -> None:
+    odd = replace(take(), untagged=(1, -1), anonymous=(2,))
+    async with emulating(odd) as (server, caller):
+        documents = seen.documents(await caller.media(EARLIEST))
+        archived = seen.documents(await caller.fragments(numbers(server)))
+    for read in (documents, archived):
+        assert {"customer": noise(100), "agent": noise(100, 2)} == seen.pcm(read, START_MS)
+        assert [1, 5] == [index for index, one in enumerate(read) if not one.tags]
+        assert [0, 3, 4] == [index for index, one in enumerate(read) if "ContactId" in one.tags]
 
 
 async def test_reader_far_behind_is_told_so_and_the_newest_is_not_behind() -> None:
