@@ -3,33 +3,30 @@
     ingest    one worker that reads audio, detects speech and checkpoints, with the default detector and with webrtcvad
               alone; calls a core are the calls offered, divided by the cores that the worker took
     machine   calls in real time through one worker of each group, scripted recogniser, every final turn compared; the
-              lag is flat where a straight line through its samples grows by less than a second's records
+              lag is flat where it grows by less than a second's records from the first third to the last
 
 Live calls begin one after the other, within a recording's length, before anything is measured.
 """
 
 import argparse
-import json
 import subprocess
 import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 
+import msgspec
 import numpy as np
 
-from bench import loaded, picture, spoken
-from bench.crash import Place, Verdict, quiet
-from bench.hop import cpu_s
-from bench.live_calls import Plan
+from bench import picture, spoken
+from bench.crash import Verdict, quiet
+from bench.live_calls import Plan, Sent
 from bench.loaded import Loaded
 from bench.offered import Latencies
 from bench.report import RESULTS, Report
+from bench.site import Site, broker_alone, cpu_s
 from bench.watched import DEFAULT, REPOSITORY, Recording, plain_environment, wait_until
 from connectors import policies
 from pipeline import broker, call, lag
@@ -69,10 +66,13 @@ class Step:
     ended: int = 0
 
     def growth_s(self, group: str) -> float:
-        """By how many seconds' records of the whole load a group's lag has grown."""
+        """By how many seconds' records of the whole load a group's lag has grown, from the first third to the last.
+
+        Medians: the archive holds offsets back until a segment is stored, so its lag is a saw of ten seconds.
+        """
         samples = self.behind[group]
-        slope = float(np.polyfit(range(len(samples)), samples, 1)[0]) if len(samples) > 1 else 0.0
-        return slope * len(samples) / self.offered_per_s
+        third = max(len(samples) // 3, 1)
+        return float(np.median(samples[-third:]) - np.median(samples[:third])) / self.offered_per_s
 
     @property
     def is_flat(self) -> bool:
@@ -129,26 +129,26 @@ class Generator:
             stdout=subprocess.PIPE,
             text=True,
         )
-        self.began_s: float = self._line()["began_s"]
+        self.began_s = float(self._line())
         self.pid = self._process.pid
 
-    def end(self) -> dict[str, object]:
+    def end(self) -> Sent:
         """Wait until everything is sent; return what it says."""
-        said = self._line()
+        said = msgspec.json.decode(self._line(), type=Sent)
         self._process.wait()
-        return dict(said)
+        return said
 
     def stop(self) -> None:
         """End it, whatever it is doing."""
         self._process.kill()
         self._process.wait()
 
-    def _line(self) -> dict[str, float]:
+    def _line(self) -> str:
         assert self._process.stdout is not None  # a pipe was asked for
         line = self._process.stdout.readline()
         if not line:
             raise RuntimeError("the generator has ended")
-        return dict(json.loads(line))
+        return line
 
 
 def add_options(parser: argparse.ArgumentParser) -> None:
@@ -167,8 +167,9 @@ def run(given: argparse.Namespace) -> Report:
     truth = quiet(recording)
     steps: list[Step] = []
     for calls in (int(one) for one in given.calls.split(",") if one != "0"):
-        with _machine(recording) as place:
-            steps.append(_step(place, calls, given.minutes, truth))
+        with Site.opened("capacity", recording, GROUPS, 1, PARTITIONS) as site:
+            publish_policies(site.settings, policies.load(demo_file("policies.yaml")))
+            steps.append(_step(site, calls, given.minutes, truth))
         print("\n".join(steps[-1].lines()), file=sys.stderr, flush=True)
         if not steps[-1].is_flat:
             break
@@ -199,7 +200,7 @@ def run(given: argparse.Namespace) -> Report:
 
 
 def _ingest(detector: str, recording: Recording, calls: int, seconds: float) -> dict[str, float]:
-    with loaded.running("capacity") as (bootstrap, folder):
+    with broker_alone("capacity") as (bootstrap, folder):
         worker = Loaded(bootstrap, folder, DETECTORS[detector], PARTITIONS, recording.asr, f"{detector}.")
         plan = Plan(recording.call.duration_ms / 1_000, calls)
         generator = Generator(bootstrap, worker.prefix, calls, plan.warm_s + seconds, recording)
@@ -221,30 +222,19 @@ def _ingest(detector: str, recording: Recording, calls: int, seconds: float) -> 
     }
 
 
-@contextmanager
-def _machine(recording: Recording) -> Iterator[Place]:
-    with tempfile.TemporaryDirectory(prefix="trunkline-capacity-") as folder:
-        place = Place(Path(folder), recording, GROUPS, 1, PARTITIONS)
-        try:
-            publish_policies(place.settings, policies.load(demo_file("policies.yaml")))
-            yield place
-        finally:
-            place.close()
-
-
-def _step(place: Place, calls: int, minutes: float, truth: Mapping[tuple[str, int], str]) -> Step:
+def _step(site: Site, calls: int, minutes: float, truth: Mapping[tuple[str, int], str]) -> Step:
     """Offer live calls, sample the lag, then compare what was said in those that have ended."""
     step = Step(calls, minutes)
-    plan = Plan(place.recording.call.duration_ms / 1_000, calls)
+    plan = Plan(site.recording.call.duration_ms / 1_000, calls)
     generator = Generator(
-        place.settings.kafka_bootstrap, place.settings.topic_prefix, calls, plan.warm_s + 60 * minutes, place.recording
+        site.settings.kafka_bootstrap, site.settings.topic_prefix, calls, plan.warm_s + 60 * minutes, site.recording
     )
     try:
         time.sleep(max(generator.began_s + plan.warm_s - time.time(), 0.0))
-        pids = _pids(place) | {"generator": generator.pid}
+        pids = _pids(site) | {"generator": generator.pid}
         began_s, before = time.time(), {name: cpu_s(pid) for name, pid in pids.items()}
         is_over = threading.Event()
-        sampling = threading.Thread(target=_sample, args=(place, step, is_over))
+        sampling = threading.Thread(target=_sample, args=(site, step, is_over))
         sampling.start()
         time.sleep(max(began_s + 60 * minutes - 1.0 - time.time(), 0.0))
         took_s = time.time() - began_s
@@ -255,35 +245,34 @@ def _step(place: Place, calls: int, minutes: float, truth: Mapping[tuple[str, in
     finally:
         generator.stop()
     step.offered_per_s = calls / spoken.FRAME_S
-    step.late_p99_ms = float(str(said["late_p99_ms"]))
-    wait_until(lambda: not any(lag.behind(place.settings, ("language",)).values()), _REST_LIMIT_S)
-    _compare(place, step, plan, generator.began_s, said["ended"], truth)
+    step.late_p99_ms = said.late_p99_ms
+    wait_until(lambda: not any(lag.behind(site.settings, ("language",)).values()), _REST_LIMIT_S)
+    _compare(site, step, plan, generator.began_s, said.ended, truth)
     return step
 
 
-def _pids(place: Place) -> dict[str, int]:
-    running = broker.status(place.folder)
-    assert running is not None  # this place has started it
-    return {group: place.pid(group, 1) for group in GROUPS} | {"broker": running.pid}
+def _pids(site: Site) -> dict[str, int]:
+    running = broker.status(site.folder)
+    assert running is not None  # `opened` has started it
+    return {group: site.pid(group, 1) for group in GROUPS} | {"broker": running.pid}
 
 
-def _sample(place: Place, step: Step, is_over: threading.Event) -> None:
+def _sample(site: Site, step: Step, is_over: threading.Event) -> None:
     while not is_over.wait(LOOK_S):
         counts = dict.fromkeys(GROUPS, 0)
-        for where, behind in lag.behind(place.settings, GROUPS).items():
+        for where, behind in lag.behind(site.settings, GROUPS).items():
             counts[where.group] += behind
         for group, behind in counts.items():
             step.behind.setdefault(group, []).append(behind)
 
 
 def _compare(
-    place: Place, step: Step, plan: Plan, began_s: float, ended: object, truth: Mapping[tuple[str, int], str]
+    site: Site, step: Step, plan: Plan, began_s: float, ended: Sequence[str], truth: Mapping[tuple[str, int], str]
 ) -> None:
     entries = defaultdict[str, list[Entry]](list)
-    for one in call.collect(place.settings, ("transcript.redacted",)):
+    for one in call.collect(site.settings, ("transcript.redacted",)):
         if isinstance(one.record, RedactedTurn) and one.record.is_final:
             entries[one.record.contact_id].append(one)
-    assert isinstance(ended, list)  # the generator's last line
     step.ended = len(ended)
     for contact in ended:
         step.verdict.judge(entries[contact], dict(truth))

@@ -12,7 +12,6 @@ import os
 import signal
 import statistics
 import sys
-import tempfile
 import threading
 import time
 from collections import defaultdict
@@ -20,25 +19,19 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import asdict, dataclass, field
-from pathlib import Path
 from random import Random
 
 from bench.report import Report
-from bench.watched import DEFAULT, JARS, Child, Recording, is_ready, plain_environment, wait_until
+from bench.site import GROUPS, WORKERS, Site
+from bench.watched import DEFAULT, Child, Recording, wait_until
 from connectors import policies
-from pipeline import broker, call, environment, results, settings
+from pipeline import call, results, settings
 from pipeline.call import Request
 from pipeline.cli import demo_file
-from pipeline.engines import failpoints
-from pipeline.processes import is_alive
 from pipeline.replay import Replay
 from pipeline.results import Entry
-from pipeline.running import RUN_DIR
 from topics.records import Policy, RedactedTurn, SpeechMark, Watermark
 
-GROUPS = ("speech", "language")
-WORKERS = 2
-PARTITIONS = 4
 CALLS = 8
 KILLS = 50
 STORM_S = 120.0
@@ -51,7 +44,6 @@ _GAP_S = 3.5  # between two faults: a worker is back within it
 _OUTPUTS = ("speech.marks", "transcript.redacted")
 _LIMIT_S = 60.0
 _AFTER_S = 20.0  # of a fault
-_START = ("-m", "pipeline", "run", "--workers")
 
 Finals = dict[tuple[str, int], str]  # text by track and first sample
 
@@ -111,131 +103,43 @@ class Faults:
     count: int = 0  # of failpoints, which nobody strikes from outside
 
 
-class Place:
-    """A broker of its own, and supervised workers of each group."""
-
-    def __init__(
-        self,
-        folder: Path,
-        recording: Recording,
-        groups: Sequence[str] = GROUPS,
-        workers: int = WORKERS,
-        partitions: int = PARTITIONS,
-    ) -> None:
-        """Start everything; `close` ends it."""
-        self.folder = folder
-        self.recording = recording
-        self._groups = groups
-        self._workers = workers
-        self._run_dir = folder / RUN_DIR
-        self._children: dict[str, list[Child]] = defaultdict(list)
-        running = broker.start(folder, libs=JARS)
-        self.settings = settings.load(kafka_bootstrap=running.bootstrap, partitions=partitions, asr=recording.asr)
-        environment.apply(self.settings, environment.plan(self.settings))
-        self.start_all()
-
-    def start(self, group: str, workers: int, failpoint: float = 0.0) -> Child:
-        """Start a supervisor of some workers."""
-        told = {
-            "KAFKA_BOOTSTRAP": self.settings.kafka_bootstrap,
-            "TRUNKLINE_PARTITIONS": str(self.settings.partitions),
-            "TRUNKLINE_ASR": self.settings.asr,
-            "TRUNKLINE_FAILPOINT": str(failpoint),
-            "PYTHONPYCACHEPREFIX": str(self.folder / ".compiled"),
-            "PYTHONDONTWRITEBYTECODE": "",
-        }
-        child = Child(
-            (sys.executable, *_START, str(workers), "--group", group), self.folder, plain_environment() | told
-        )
-        self._children[group].append(child)
-        return child
-
-    def start_all(self, failpoint: float = 0.0) -> None:
-        """Start the workers of every group and wait until their partitions are theirs."""
-        for group in self._groups:
-            self.start(group, self._workers, failpoint)
-        if not failpoint:
-            self.wait_until_ready()
-
-    def stop_all(self) -> None:
-        """Drain every supervisor."""
-        for children in self._children.values():
-            for child in children:
-                child.process.terminate()
-        for children in self._children.values():
-            for child in children:
-                child.end()
-        self._children.clear()
-
-    def wait_until_ready(self) -> None:
-        """Wait until every worker answers so.
-
-        Raises:
-            RuntimeError: one does not.
-        """
-        stems = [self._run_dir / f"{group}-{n}" for group in self._groups for n in range(1, self._workers + 1)]
-        if not wait_until(lambda: all(is_ready(stem) for stem in stems), _LIMIT_S):
-            raise RuntimeError(f"not every worker is ready after {_LIMIT_S:.0f} s")
-
-    def pid(self, group: str, number: int) -> int:
-        """Return the process id of a worker at this moment."""
-        return int((self._run_dir / f"{group}-{number}.pid").read_text())
-
-    def deaths_at_failpoints(self) -> int:
-        """Count those of the workers that run now."""
-        return sum(child.err.count(failpoints.SAID) for children in self._children.values() for child in children)
-
-    def kill_broker(self) -> None:
-        """End the broker with SIGKILL and start it again."""
-        running = broker.status(self.folder)
-        assert running is not None  # this place has started it
-        os.kill(running.pid, signal.SIGKILL)
-        wait_until(lambda: not is_alive(running.pid), _LIMIT_S)
-        broker.start(self.folder, libs=JARS)
-
-    def close(self) -> None:
-        """End everything."""
-        self.stop_all()
-        broker.stop(self.folder)
+Strike = Callable[[Site, Random], str]  # returns whom it struck
 
 
-Strike = Callable[[Place, Random], str]  # returns whom it struck
-
-
-def kill_worker(place: Place, random: Random) -> str:
+def kill_worker(site: Site, random: Random) -> str:
     """End one worker with SIGKILL; its supervisor starts it again."""
     group, number = random.choice(GROUPS), random.randint(1, WORKERS)
-    os.kill(place.pid(group, number), signal.SIGKILL)
+    os.kill(site.pid(group, number), signal.SIGKILL)
     return f"{group}-{number}"
 
 
-def stop_for_long(place: Place, random: Random) -> str:
+def stop_for_long(site: Site, random: Random) -> str:
     """Stop one worker for longer than its session, so that another takes over; then wake it: a zombie."""
     group, number = random.choice(GROUPS), random.randint(1, WORKERS)
-    pid = place.pid(group, number)
+    pid = site.pid(group, number)
     os.kill(pid, signal.SIGSTOP)
     time.sleep(_STOPPED_S)
     os.kill(pid, signal.SIGCONT)
     return f"{group}-{number}"
 
 
-def kill_broker(place: Place, _: Random) -> str:
+def kill_broker(site: Site, _: Random) -> str:
     """End the only broker with SIGKILL and start it again."""
-    place.kill_broker()
+    site.kill_broker()
     return ""
 
 
-def move_partitions(place: Place, random: Random) -> str:
+def move_partitions(site: Site, random: Random) -> str:
     """Add a third worker, which takes partitions, and drain it: they move away and back."""
     group = random.choice(GROUPS)
-    extra = place.start(group, 1)
+    extra = site.start(group, 1)
     time.sleep(_STAYS_S)
     extra.process.terminate()
     extra.end()
     return group
 
 
-def storm(place: Place, random: Random) -> str:
+def storm(site: Site, random: Random) -> str:
     """Add or remove a worker, every three seconds for two minutes."""
     until_s = time.monotonic() + STORM_S
     extra: list[Child] = []
@@ -243,14 +147,14 @@ def storm(place: Place, random: Random) -> str:
         if extra and random.random() < 0.5:
             extra.pop(random.randrange(len(extra))).process.terminate()
         else:
-            extra.append(place.start(random.choice(GROUPS), 1))
+            extra.append(site.start(random.choice(GROUPS), 1))
         time.sleep(STORM_STEP_S)
     for child in extra:
         child.process.terminate()
     return ""
 
 
-def let_failpoints_strike(_: Place, __: Random) -> str:
+def let_failpoints_strike(_: Site, __: Random) -> str:
     """Do nothing: the workers end themselves between the steps of checkpoints and takeovers."""
     return ""
 
@@ -289,10 +193,10 @@ def run(given: argparse.Namespace) -> Report:
     recording = Recording.chosen(given)
     truth = quiet(recording)
     found: dict[str, Faults] = {}
-    with _place(recording) as place:
+    with Site.opened("crash", recording) as site:
         for name in given.fault or KINDS:
             random = Random(f"{given.seed}/{name}")
-            found[name] = under_load(place, KINDS[name], random, given.calls, truth)
+            found[name] = under_load(site, KINDS[name], random, given.calls, truth)
             print(_line(name, found[name]), file=sys.stderr, flush=True)
     lines = [
         f"{'fault':<22} {'runs':>4} {'faults':>6} {'turns':>6} {'lost':>5} {'duplicated':>10} {'mis-ordered':>11}"
@@ -325,38 +229,38 @@ def quiet(recording: Recording) -> Finals:
     }
 
 
-def under_load(place: Place, kind: Kind, random: Random, calls: int, truth: Finals) -> Faults:
+def under_load(site: Site, kind: Kind, random: Random, calls: int, truth: Finals) -> Faults:
     """Make the runs of one kind of fault."""
     faults = Faults()
     if kind.failpoint:
-        place.stop_all()
-        place.start_all(kind.failpoint)
+        site.stop_all()
+        site.start_all(kind.failpoint)
     for _ in range(kind.runs):
-        with _load(place, calls) as replays:
+        with _load(site, calls) as replays:
             for _ in range(kind.times):
                 faults.struck.append(Fault(time.time()))
-                faults.struck[-1].whom = kind.strike(place, random)
+                faults.struck[-1].whom = kind.strike(site, random)
                 faults.struck[-1].until_s = time.time() + _AFTER_S
                 time.sleep(random.uniform(kind.gap_s, 1.3 * kind.gap_s))
         faults.runs += 1
         for replay in replays:
-            _judge(place, replay, faults, truth)
+            _judge(site, replay, faults, truth)
     if kind.failpoint:
-        faults.count = place.deaths_at_failpoints()
-        place.stop_all()
-        place.start_all()
+        faults.count = site.deaths_at_failpoints()
+        site.stop_all()
+        site.start_all()
     return faults
 
 
 @contextmanager
-def _load(place: Place, calls: int) -> Iterator[list[Replay]]:
+def _load(site: Site, calls: int) -> Iterator[list[Replay]]:
     """Replay calls, wave after wave until the body has ended, and each to its end; yields the waves."""
     replays: list[Replay] = []
     is_enough = threading.Event()
 
     def replay() -> None:
         while not is_enough.is_set():
-            replays.append(Replay(place.recording.call, calls, 1.0, place.settings))
+            replays.append(Replay(site.recording.call, calls, 1.0, site.settings))
             asyncio.run(replays[-1].run(_policies()))
 
     with ThreadPoolExecutor(1) as pool:
@@ -370,9 +274,9 @@ def _load(place: Place, calls: int) -> Iterator[list[Replay]]:
         loading.result()
 
 
-def _judge(place: Place, replay: Replay, faults: Faults, truth: Finals) -> None:
+def _judge(site: Site, replay: Replay, faults: Faults, truth: Finals) -> None:
     entries = defaultdict[str, list[Entry]](list)
-    for one in call.collect(place.settings, _OUTPUTS):
+    for one in call.collect(site.settings, _OUTPUTS):
         entries[getattr(one.record, "contact_id", "")].append(one)
     own = [entries[contact_id] for contact_id in replay.heard]
     for each in own:
@@ -414,13 +318,3 @@ def _line(name: str, one: Faults) -> str:
         f"{name:<22} {one.runs:>4} {count:>6} {said.turns:>6} {said.lost:>5} {said.duplicated:>10}"
         f" {said.misordered:>11} {statistics.median(pauses):>13.2f} {p99:>6.2f} {pauses[-1]:>6.2f}"
     )
-
-
-@contextmanager
-def _place(recording: Recording) -> Iterator[Place]:
-    with tempfile.TemporaryDirectory(prefix="trunkline-crash-") as folder:
-        place = Place(Path(folder), recording)
-        try:
-            yield place
-        finally:
-            place.close()

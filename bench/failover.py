@@ -19,25 +19,22 @@ import math
 import os
 import signal
 import statistics
-import tempfile
 import threading
 import time
 from bisect import bisect_left
 from collections import Counter, defaultdict
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from itertools import pairwise
-from pathlib import Path
 from random import Random
 
 from confluent_kafka import Message
 
 from bench import picture, spoken
-from bench.crash import Place
 from bench.offered import Due, Latencies, Tail, offer
 from bench.report import RESULTS, Report, judged
+from bench.site import Site
 from bench.watched import Child, Recording, is_ready, wait_until
 from connectors.files import Call
 from pipeline.running import RUN_DIR
@@ -61,7 +58,7 @@ MUST = {
 GOAL = dict(zip(MUST, (1.0, 7.0, 0.5, 0.5, 0.5, 0.5), strict=True))
 
 
-class Site(Place):
+class SpeechSite(Site):
     """Supervisors of group `speech`."""
 
     def start_all(self, failpoint: float = 0.0) -> None:
@@ -88,41 +85,41 @@ class Site(Place):
         self.wait_until_ready()
 
 
-Strike = Callable[[Site, Random], None]
+Strike = Callable[[SpeechSite, Random], None]
 
 
-def nothing(_: Site, __: Random) -> None:
+def nothing(_: SpeechSite, __: Random) -> None:
     """Do nothing: what the load itself does to the figures."""
 
 
-def kill_worker(site: Site, random: Random) -> None:
+def kill_worker(site: SpeechSite, random: Random) -> None:
     """End one worker with SIGKILL."""
     os.kill(site.pid(GROUP, random.choice((1, 2))), signal.SIGKILL)
 
 
-def restart_worker(site: Site, random: Random) -> None:
+def restart_worker(site: SpeechSite, random: Random) -> None:
     """Drain one worker, which is started again."""
     os.kill(site.pid(GROUP, random.choice((1, 2))), signal.SIGTERM)
 
 
-def lose_supervisor(site: Site, _: Random) -> None:
+def lose_supervisor(site: SpeechSite, _: Random) -> None:
     """End a supervisor with SIGKILL; its worker dies with it."""
     site.lead.process.kill()
     site.lead.end()
 
 
-def stop_supervisor(site: Site, _: Random) -> None:
+def stop_supervisor(site: SpeechSite, _: Random) -> None:
     """Drain a supervisor."""
     end(site.lead)
 
 
-def deploy(site: Site, _: Random) -> None:
+def deploy(site: SpeechSite, _: Random) -> None:
     """Drain a supervisor and start it again, as a service manager does."""
     end(site.lead)
     site.lead = site.start(GROUP, 1)
 
 
-def add_supervisor(site: Site, _: Random) -> None:
+def add_supervisor(site: SpeechSite, _: Random) -> None:
     """Start a supervisor of one more worker."""
     site.lead = site.start(GROUP, 1)
 
@@ -201,7 +198,7 @@ def run(given: argparse.Namespace) -> Report:
     recording = Recording.chosen(given)
     calls = spoken.parts(recording.call, given.calls, given.seed)
     quiet = spoken.heard(calls)
-    with _site(recording) as site:
+    with SpeechSite.opened("failover", recording) as site:
         load, struck = _under_load(site, calls, given)
         written = _written(site)
         shares = Counter(
@@ -230,7 +227,7 @@ def _begins_s(number: int, calls: int) -> float:
     return number * 0.96 / calls
 
 
-def _under_load(site: Site, calls: Sequence[Call], given: argparse.Namespace) -> tuple[Load, list[Struck]]:
+def _under_load(site: SpeechSite, calls: Sequence[Call], given: argparse.Namespace) -> tuple[Load, list[Struck]]:
     line = spoken.Line(site.settings.topic_prefix + spoken.AUDIO, site.settings.partitions)
     each = [spoken.for_ever(line, call, n, len(calls), _begins_s(n, len(calls))) for n, call in enumerate(calls)]
     load, is_enough = Load(time.time()), threading.Event()
@@ -247,7 +244,7 @@ def _under_load(site: Site, calls: Sequence[Call], given: argparse.Namespace) ->
     return load, struck
 
 
-def _faults(site: Site, given: argparse.Namespace) -> Iterator[Struck]:
+def _faults(site: SpeechSite, given: argparse.Namespace) -> Iterator[Struck]:
     random = Random(given.seed)
     yield from _struck(site, [QUIET] * given.rounds + [KILL] * given.kills + [RESTART] * given.rounds, random)
     yield Struck("", time.time())  # what is late from here on has another cause
@@ -257,14 +254,14 @@ def _faults(site: Site, given: argparse.Namespace) -> Iterator[Struck]:
     yield Struck("", time.time())
 
 
-def _struck(site: Site, kinds: Sequence[Kind], random: Random) -> Iterator[Struck]:
+def _struck(site: SpeechSite, kinds: Sequence[Kind], random: Random) -> Iterator[Struck]:
     for kind in kinds:
         yield Struck(kind.name, time.time())
         kind.strike(site, random)
         time.sleep(random.uniform(kind.gap_s, kind.gap_s + 1.0))
 
 
-def _written(site: Site) -> Mapping[str, list[tuple[float, Record]]]:
+def _written(site: SpeechSite) -> Mapping[str, list[tuple[float, Record]]]:
     """Return the marks of each contact with the broker's time in seconds, in the order of the log."""
     tail = Tail(site.settings.kafka_bootstrap, [site.settings.topic_prefix + MARKS], site.settings.partitions)
     found = defaultdict[str, list[tuple[float, Record]]](list)
@@ -354,13 +351,3 @@ def _latencies(found: Sequence[float]) -> Latencies:
     for pause_s in found:
         latencies.add(pause_s * 1_000)
     return latencies
-
-
-@contextmanager
-def _site(recording: Recording) -> Iterator[Site]:
-    with tempfile.TemporaryDirectory(prefix="trunkline-failover-") as folder:
-        site = Site(Path(folder), recording)
-        try:
-            yield site
-        finally:
-            site.close()

@@ -15,9 +15,10 @@ from dataclasses import dataclass
 from itertools import count, groupby, takewhile
 from pathlib import Path
 
-from bench import loaded, picture, spoken
+from bench import picture, spoken
 from bench.loaded import Loaded
 from bench.report import RESULTS, Report
+from bench.site import broker_alone
 from bench.watched import Recording
 
 FIRST_PARTITIONS, FIRST_CALLS = 8, 50
@@ -67,7 +68,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> Report:
     """Measure each point with a worker and topics of its own."""
     recording = Recording.chosen(given)
-    with loaded.running("growth") as (bootstrap, folder):
+    with broker_alone("growth") as (bootstrap, folder):
         _point(bootstrap, folder, recording, FIRST_PARTITIONS, FIRST_CALLS, given)  # a fresh broker burdens the first
         by_partitions = [
             _point(bootstrap, folder, recording, int(n), FIRST_CALLS, given) for n in given.partitions.split(",")

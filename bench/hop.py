@@ -15,7 +15,6 @@ import os
 import statistics
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
@@ -29,9 +28,9 @@ from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # re-e
 from bench import environments, hop_stage, picture, text_calls
 from bench.offered import Due, Latencies, Tail, offer
 from bench.report import RESULTS, Report
-from bench.watched import DEMO_FILES, JARS, REPOSITORY
+from bench.site import broker_alone, cpu_s
+from bench.watched import DEMO_FILES, REPOSITORY
 from connectors import policies
-from pipeline import broker
 from pipeline.engines.kafka import CAUSE_HEADER
 from pipeline.topology import group_of
 from topics import clients, codec, deadletters
@@ -52,7 +51,6 @@ CALLS = 100
 MUST = {"faust / trunkline": 8.0, "trunkline / confluent_loop": 1.5, "language p50_ms": 8.0, "language p99_ms": 75.0}
 GOAL = {"faust / trunkline": 12.0, "trunkline / confluent_loop": 1.2, "language p50_ms": 4.0, "language p99_ms": 30.0}
 _NUMBERS = count()  # of the workers, each with topics of its own
-_TICK_S = 1 / os.sysconf("SC_CLK_TCK")
 
 
 @dataclass(slots=True)
@@ -125,12 +123,6 @@ class Place:
 
 def _environment() -> dict[str, str]:
     return os.environ | {"PYTHONPATH": str(REPOSITORY)}
-
-
-def cpu_s(pid: int) -> float:
-    """CPU time of a process so far, of all its threads, user and system."""
-    parts = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-    return (int(parts[11]) + int(parts[12])) * _TICK_S
 
 
 def measure(place: Place, pid: int, load: Sequence[Due], tail: Tail, row: Row, expected: int | None) -> float:
@@ -265,21 +257,16 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 def run(given: argparse.Namespace) -> Report:
     """Start a broker and measure."""
     engines, rates = given.engines.split(","), [int(rate) for rate in given.rates.split(",")]
-    with tempfile.TemporaryDirectory(prefix="trunkline-hop-") as name:
-        folder = Path(name)
-        running = broker.start(folder, libs=JARS)
-        try:
-            rows = {rate: {engine: Row(rate) for engine in engines} for rate in rates}
-            for rate in rates:
-                load = drawn(given.seed, rate, given.seconds)
-                if rate == rates[0]:  # a broker that has just started would burden the first engine
-                    hop(running.bootstrap, folder, engines[-1], load, Row(rate))
-                for _ in range(given.rounds if rate == rates[-1] else 1):
-                    for engine in engines:
-                        hop(running.bootstrap, folder, engine, load, rows[rate][engine])
-            chained = None if given.no_language else language(running.bootstrap, folder, given.seed, 3 * given.seconds)
-        finally:
-            broker.stop(folder)
+    with broker_alone("hop") as (bootstrap, folder):
+        rows = {rate: {engine: Row(rate) for engine in engines} for rate in rates}
+        for rate in rates:
+            load = drawn(given.seed, rate, given.seconds)
+            if rate == rates[0]:  # a broker that has just started would burden the first engine
+                hop(bootstrap, folder, engines[-1], load, Row(rate))
+            for _ in range(given.rounds if rate == rates[-1] else 1):
+                for engine in engines:
+                    hop(bootstrap, folder, engine, load, rows[rate][engine])
+        chained = None if given.no_language else language(bootstrap, folder, given.seed, 3 * given.seconds)
     return _report(given, rows, chained)
 
 

@@ -3,19 +3,16 @@
 import os
 import subprocess
 import sys
-import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
 from pathlib import Path
 
 import msgspec
 
-from bench.hop import cpu_s
 from bench.load_worker import READY, STANDS_BY, Told, rows
 from bench.offered import Due, offer
-from bench.watched import JARS, REPOSITORY, plain_environment
-from pipeline import broker
+from bench.site import cpu_s
+from bench.watched import REPOSITORY, plain_environment
 from topics import admin, clients, deadletters
 from topics.catalogue import changelog
 
@@ -122,14 +119,3 @@ class Loaded:
         assert process.stdout is not None
         print(file=process.stdin, flush=True)
         return process.stdout.readline()
-
-
-@contextmanager
-def running(name: str) -> Iterator[tuple[str, Path]]:
-    """Run a broker; yields its bootstrap and a folder that lives as long."""
-    with tempfile.TemporaryDirectory(prefix=f"trunkline-{name}-") as folder:
-        started = broker.start(Path(folder), libs=JARS)
-        try:
-            yield started.bootstrap, Path(folder)
-        finally:
-            broker.stop(Path(folder))

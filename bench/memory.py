@@ -18,10 +18,11 @@ from pathlib import Path
 
 import numpy as np
 
-from bench import loaded, picture, spoken, text_calls
+from bench import picture, spoken, text_calls
 from bench.loaded import SETTLE_S, Loaded
 from bench.offered import Due
 from bench.report import RESULTS, Report, judged
+from bench.site import broker_alone
 from bench.watched import Recording
 from topics import codec
 from topics.keys import contact_key, partition_of
@@ -84,7 +85,7 @@ def run(given: argparse.Namespace) -> Report:
     """Hold calls."""
     recording = Recording.chosen(given)
     steps = [int(count) for count in given.calls.split(",")]
-    with loaded.running("memory") as (bootstrap, folder):
+    with broker_alone("memory") as (bootstrap, folder):
         rows = _spoken(bootstrap, folder, recording, steps, given)
         rows["minute"] = _minutes(bootstrap, folder, recording, steps, given)
     return _report(given.seed, spoken.voiced(recording.call), rows)

@@ -7,6 +7,7 @@ Exit codes: 0 done, 1 failure during the work, 2 knowable before work starts, 3 
 import asyncio
 import json
 import os
+import re
 import signal
 import sys
 from collections.abc import Coroutine
@@ -28,8 +29,10 @@ app = typer.Typer(
 )
 kafka_app = typer.Typer(no_args_is_help=True, help="The embedded development broker (real Apache Kafka).")
 topics_app = typer.Typer(no_args_is_help=True, help="Declared topics against a broker.")
+kvs_app = typer.Typer(no_args_is_help=True, help="Kinesis Video Streams, the source of live audio.")
 app.add_typer(kafka_app, name="kafka")
 app.add_typer(topics_app, name="topics")
+app.add_typer(kvs_app, name="kvs")
 
 Customer = Annotated[Path, typer.Option(help="WAV of the customer's track: mono, 8 kHz, 16-bit PCM or G.711.")]
 Agent = Annotated[Path, typer.Option(help="WAV of the agent's track.")]
@@ -73,6 +76,13 @@ def _checked_id(value: str | None) -> str | None:
     """Refuse what cannot stand in a key or an identity: both are joined with `|` and `/`."""
     if value is not None and (not value.strip() or "|" in value or "/" in value):
         raise typer.BadParameter("an id is not empty and holds no `|` or `/`")
+    return value
+
+
+def _checked_stream(value: str) -> str:
+    """Refuse what the service would not take as a stream's name."""
+    if not re.fullmatch(r"[a-zA-Z0-9_.-]{1,256}", value):
+        raise typer.BadParameter("a stream's name has 1 to 256 letters, digits, `_`, `.` and `-`")
     return value
 
 
@@ -294,6 +304,51 @@ def kafka_status() -> None:
     running = broker.status(settings.load().home)
     print(f"{running.bootstrap} pid {running.pid}" if running else "not running")
     raise typer.Exit(0 if running else EXIT_FAILURE)
+
+
+@kvs_app.command("emulate")
+def kvs_emulate(
+    customer: Customer,
+    agent: Agent,
+    stream_name: Annotated[str, typer.Option(help="Name of the stream.", callback=_checked_stream)] = "trunkline",
+    contact_id: Annotated[
+        str | None, typer.Option(help="Contact id; default: made from the audio.", callback=_checked_id)
+    ] = None,
+    port: Annotated[int, typer.Option(min=0, max=65_535, help="Port on 127.0.0.1; 0 takes a free one.")] = 0,
+    speed: Annotated[
+        float, typer.Option(min=0, max=1_000_000, help="N times real time; 0 pushes everything at once.")
+    ] = 1.0,
+    faults: Annotated[Path | None, typer.Option(help="Fault plan (YAML or JSON).")] = None,
+    max_session_s: Annotated[
+        float, typer.Option(min=0.001, help="A media reply ends after so long, without a word.")
+    ] = 2_700.0,
+    idle_s: Annotated[float, typer.Option(min=0.001, help="A media reply ends after so long without media.")] = 10.0,
+    swap_tracks: Annotated[bool, typer.Option(help="The agent's track is number 1.")] = False,
+    by_fragment: Annotated[bool, typer.Option(help="Blocks come a fragment at a time, each about a second.")] = False,
+) -> None:
+    """Serve a recording as a live stream of Amazon Connect on loopback, until Ctrl-C.
+
+    Example: trunkline kvs emulate --customer customer.wav --agent agent.wav
+    """
+    from connectors import files, kvs_emulator
+
+    recorded = files.read_call(customer, agent)
+    plan = kvs_emulator.read_plan(faults) if faults else kvs_emulator.Plan()
+    limits = kvs_emulator.Limits(session_s=max_session_s, idle_s=idle_s)
+    take = kvs_emulator.Take(
+        recorded.customer.tobytes(),
+        recorded.agent.tobytes(),
+        contact_id or recorded.contact_id,
+        # Pushed at once, the recording has just ended; otherwise it begins.
+        start_ms=kvs_emulator.wall_ms() - (0 if speed else recorded.duration_ms),
+        order=("agent", "customer") if swap_tracks else ("customer", "agent"),
+    )
+    playing = kvs_emulator.Playing(take, stream_name, speed, by_fragment)
+
+    def ready(url: str) -> None:
+        print(f"endpoint {url} stream {stream_name} contact {take.contact_id} start-ms {take.start_ms}", flush=True)
+
+    _run(kvs_emulator.run(kvs_emulator.Serving(port, limits, plan), playing, ready))
 
 
 @topics_app.command("plan")

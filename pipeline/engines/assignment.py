@@ -20,8 +20,9 @@ from typing import Any, Protocol
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
-from pipeline.engines import commits, failpoints
+from pipeline.engines import commits, failpoints, membership
 from pipeline.engines.intake import Arrival
+from pipeline.engines.membership import Orphans
 from pipeline.engines.tables import read_changelogs
 from pipeline.engines.watchdog import Watchdog
 from pipeline.errors import EngineFault
@@ -34,7 +35,6 @@ METADATA_S = 0.2  # asking for the group metadata costs a round trip to the clie
 REQUEST_S = 10.0
 ABANDON_S = 5.0
 GOODBYE_S = 0.5
-GOODBYE_POLL_S = 0.01
 REST_S = 0.001  # of the loop's time between two slices of one portion
 
 
@@ -71,13 +71,19 @@ class Owner(Protocol):
 class Assignment:
     """See the module."""
 
-    def __init__(self, consumer: Consumer, bootstrap: str, prefix: str, group: Group, owner: Owner) -> None:
-        """Prepare; `start` subscribes on a thread of its own."""
+    def __init__(
+        self, consumer: Consumer, bootstrap: str, prefix: str, group: Group, owner: Owner, orphans: Orphans | None
+    ) -> None:
+        """Prepare; `start` subscribes on a thread of its own.
+
+        `orphans` is None where the broker assigns (KIP-848).
+        """
         self._consumer = consumer
         self._bootstrap = bootstrap
         self._prefix = prefix
         self._group = group
         self._owner = owner
+        self._orphans = orphans
         self._loop = asyncio.get_running_loop()
         self._is_stopping = threading.Event()
         self._is_abandoned = False
@@ -93,6 +99,8 @@ class Assignment:
     def start(self) -> None:
         """Begin to consume."""
         self._watchdog.start()
+        if self._orphans is not None:
+            self._orphans.start()
         threading.Thread(target=self._work, name="consumer", daemon=True).start()
 
     def beat(self) -> None:
@@ -119,10 +127,12 @@ class Assignment:
     def _work(self) -> None:
         outcome: Exception | None = None
         try:
-            lead = self._prefix + self._group.inputs[0]
-            self._consumer.subscribe([lead], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+            self._join()
             while not self._is_stopping.is_set():
                 self._poll()
+                if self._orphans is not None and self._orphans.are_found():
+                    membership.leave(self._consumer, REQUEST_S)
+                    self._join()
             self._on_loop(self._owner.end(list(self._owner.assigned), is_lost=self._is_abandoned))
         except KafkaException as failure:
             outcome = clients.fault(failure.args[0])
@@ -130,28 +140,24 @@ class Assignment:
             outcome = failure
         self._leave(outcome)
 
+    def _join(self) -> None:
+        lead = self._prefix + self._group.inputs[0]
+        self._consumer.subscribe([lead], on_assign=self._assign, on_revoke=self._revoke, on_lost=self._lose)
+
     def _leave(self, outcome: Exception | None) -> None:
         self._is_abandoned = self._is_abandoned or outcome is not None
         try:
             if not self._is_abandoned:
-                self._say_goodbye()
+                membership.leave(self._consumer, GOODBYE_S)
             self._consumer.close()
         except Exception as failure:  # noqa: BLE001 - handed to the loop unless an earlier fault explains it
             outcome = outcome or failure
         self._loop.call_soon_threadsafe(self._finish, outcome)
 
-    def _say_goodbye(self) -> None:
-        """Leave the group before closing: a static member that closes is waited for until its session ends (6 s).
-
-        The client says the word once its unassignment is done, some polls after `unsubscribe`, and then has no id.
-        """
-        self._consumer.unsubscribe()
-        until_s = time.monotonic() + GOODBYE_S
-        while self._consumer.memberid() and time.monotonic() < until_s:
-            self._consumer.poll(GOODBYE_POLL_S)
-
     def _finish(self, outcome: Exception | None) -> None:
         self._watchdog.stop()
+        if self._orphans is not None:
+            self._orphans.stop()
         if outcome is None:
             self.ended.set_result(None)
         else:

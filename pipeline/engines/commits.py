@@ -17,10 +17,12 @@ from pipeline.engines import failpoints
 from pipeline.errors import PeerUnavailable
 
 _CALL_S = 5.0  # one attempt; the same call goes on where the last one stopped
-# `send_offsets_to_transaction` that was under way when the broker died may never return, whatever its timeout
-# (librdkafka 2.16; issues 5456 and 5511 of librdkafka, both open; seen by `bench crash`).
+# `send_offsets_to_transaction` may never return, whatever its timeout, once a producer remembers a coordinator that is
+# no more (librdkafka 2.16; issues 5456 and 5511 of librdkafka, both open; seen by `bench crash`).
 _HUNG_S = 2 * _CALL_S
 _PATIENCE_S = 30.0
+
+ErrorCallback = Callable[[KafkaError], None]
 
 
 class CommitRefused(PeerUnavailable):
@@ -30,10 +32,11 @@ class CommitRefused(PeerUnavailable):
 class Committer:
     """See the module."""
 
-    def __init__(self, make: Callable[[], Producer]) -> None:
-        """Take what makes a transactional producer; a broken one is replaced."""
+    def __init__(self, make: Callable[[ErrorCallback], Producer]) -> None:
+        """Take what makes a transactional producer that tells its errors; a broken one is replaced."""
         self._make = make
         self._producer: Producer | None = None
+        self._is_doubtful = False  # the producer has told of an error, such as a broker that went away
         self._called_s = math.inf  # when the call began that is under way
 
     def is_hung(self, now_s: float) -> bool:
@@ -47,7 +50,7 @@ class Committer:
             PeerUnavailable: the broker does not answer.
         """
         if self._producer is None:
-            producer = self._make()
+            producer = self._make(self._note)
             try:
                 self._persist(producer.init_transactions)
             except KafkaException as failure:
@@ -69,7 +72,7 @@ class Committer:
             CommitRefused: all or nothing was written, mostly nothing; try again with newer copies of the same rows.
             PeerUnavailable: the broker does not answer.
         """
-        producer = self.open()
+        producer = self._sound()
         try:
             producer.begin_transaction()
             for partition, row, value in rows:
@@ -81,6 +84,18 @@ class Committer:
             failpoints.reach("committed")
         except KafkaException as failure:
             self._give_up(producer, failure.args[0])
+
+    def _sound(self) -> Producer:
+        """Open anew where the producer has told of an error since the last commit: see `_HUNG_S`."""
+        if self._producer is not None:
+            self._producer.poll(0)
+            if self._is_doubtful:
+                self._producer = None
+        self._is_doubtful = False
+        return self.open()
+
+    def _note(self, _: KafkaError) -> None:
+        self._is_doubtful = True
 
     def _give_up(self, producer: Producer, error: KafkaError) -> NoReturn:
         """Abort; where that is impossible or the outcome stays unknown, the next producer settles it when it opens."""

@@ -17,7 +17,6 @@ import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
-from functools import partial
 from typing import Any
 
 from confluent_kafka import Consumer, Message, TopicPartition
@@ -28,6 +27,7 @@ from pipeline.engines.assignment import Assignment, Position
 from pipeline.engines.commits import CommitRefused, Committer, metadata
 from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Question
 from pipeline.engines.intake import Arrival, Intake
+from pipeline.engines.membership import Orphans
 from pipeline.engines.outbox import Outbox
 from pipeline.engines.services import Service, ask
 from pipeline.engines.tables import Tables
@@ -112,12 +112,15 @@ class KafkaWorker:
         self._refused_in_row = 0
         self._is_in_doubt = False  # a step did not come to its end: its states or outputs may be half there
         self._outbox = Outbox(clients.producer(config.bootstrap, **clients.lingering(group.gather_ms)))
-        self._committer = Committer(partial(clients.transactional_producer, config.bootstrap, config.member))
+        self._committer = Committer(
+            lambda told: clients.transactional_producer(config.bootstrap, config.member, error_cb=told)
+        )
         self._commit_thread = ThreadPoolExecutor(1, "commit")
         self._committing = asyncio.Lock()
         self._loop = asyncio.get_running_loop()
         self._failure: asyncio.Future[None] = self._loop.create_future()
-        self._assignment = Assignment(_consumer(config, group), config.bootstrap, config.prefix, group, self)
+        consumer, orphans = _consumer(config, group), _orphans(config, group)
+        self._assignment = Assignment(consumer, config.bootstrap, config.prefix, group, self, orphans)
         self._table_of = {config.table(table): table for table in group.tables}
         self._tables = Tables(config.bootstrap, list(self._table_of), self._hand_over)
         self._metrics = metrics.GroupMetrics(group.name)
@@ -423,3 +426,9 @@ def _consumer(config: WorkerConfig, group: Group) -> Consumer:
         protocol=config.group_protocol,
         **clients.gathering(group.gather_ms),
     )
+
+
+def _orphans(config: WorkerConfig, group: Group) -> Orphans | None:
+    if config.group_protocol != "classic":
+        return None
+    return Orphans(config.bootstrap, config.prefix + group.name, [config.prefix + group.inputs[0]], config.member)

@@ -18,6 +18,7 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from connectors.base import Delivered, Sink
 from pipeline import metrics
+from pipeline.engines.membership import Orphans, leave
 from pipeline.errors import EngineFault, PeerUnavailable, RecordRefused
 from topics import clients, codec, deadletters
 from topics.catalogue import TOPICS
@@ -65,8 +66,10 @@ def run(
     """
     try:
         if _prepare(sink, should_stop):
+            topics = [prefix + topic for topic in sink.topics]
             consumer = clients.consumer(bootstrap, prefix + sink.name, instance_id=instance_id, on_commit=_on_commit)
-            _SinkLoop(sink, consumer, clients.producer(bootstrap), prefix, should_stop).run(on_progress)
+            orphans = Orphans(bootstrap, prefix + sink.name, topics, instance_id) if instance_id else None
+            _SinkLoop(sink, consumer, clients.producer(bootstrap), prefix, should_stop, orphans).run(on_progress)
     finally:
         sink.close()
 
@@ -90,25 +93,36 @@ class _SinkLoop:
     """One consumer and the batch that it has in hand."""
 
     def __init__(
-        self, sink: Sink, consumer: Consumer, producer: Producer, prefix: str, should_stop: threading.Event
+        self,
+        sink: Sink,
+        consumer: Consumer,
+        producer: Producer,
+        prefix: str,
+        should_stop: threading.Event,
+        orphans: Orphans | None,
     ) -> None:
         self._sink = sink
         self._prefix = prefix
         self._should_stop = should_stop
         self._consumer = consumer
         self._producer = producer
+        self._orphans = orphans
         self._batch: list[Message] = []
         self._is_paused = False
         self._refused_in_row = 0
 
     def run(self, on_progress: Callable[[], None]) -> None:
         """Take, write, commit."""
-        topics = [self._prefix + topic for topic in self._sink.topics]
+        if self._orphans is not None:
+            self._orphans.start()
         try:
-            self._consumer.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
+            self._join()
             while not self._should_stop.is_set():
                 self._take()
                 self._settle()
+                if self._orphans is not None and self._orphans.are_found():
+                    leave(self._consumer, REQUEST_S)
+                    self._join()
                 if not self._batch and self._consumer.assignment():
                     on_progress()
         except KafkaException as failure:
@@ -116,6 +130,12 @@ class _SinkLoop:
         finally:
             # Commits under way are answered before the member leaves.
             self._consumer.close()
+            if self._orphans is not None:
+                self._orphans.stop()
+
+    def _join(self) -> None:
+        topics = [self._prefix + topic for topic in self._sink.topics]
+        self._consumer.subscribe(topics, on_assign=self._assign, on_revoke=self._revoke, on_lost=self._revoke)
 
     def _take(self) -> None:
         """Fill the batch: wait for a first record, then take what comes within the linger time."""
