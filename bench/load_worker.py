@@ -76,8 +76,7 @@ def _tell() -> None:
         sys.exit()
     read = (sample for metric in metrics.RECORDS_IN.collect() for sample in metric.samples)
     records = sum(sample.value for sample in read if sample.name.endswith("_total"))
-    buffers = (part for one in gc.get_objects() if isinstance(one, Pcm) for part in gc.get_referents(one))
-    held = sum(sys.getsizeof(part) for part in buffers if isinstance(part, bytearray))
+    held = sum(one.size_bytes for one in gc.get_objects() if isinstance(one, Pcm))
     print(msgspec.json.encode(Told(int(records), held)).decode(), flush=True)
 
 

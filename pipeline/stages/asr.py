@@ -7,8 +7,10 @@ Every closed segment yields exactly one final, in the order in which the segment
 the snapshot: after a restore the engine replays it, and what was asked is asked again under the same id.
 """
 
+from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from sys import getsizeof
 from typing import Final
 
 from pipeline.audio import pcm
@@ -84,38 +86,53 @@ NOTHING: Final = Transcript((), "none", None)
 
 
 class Pcm(Volatile):
-    """The latest audio of one track; empty after a restore until the replay fills it."""
+    """The latest audio of one track; empty after a restore until the replay fills it.
+
+    Blocks are kept as they came: one buffer that grows and shrinks leaves the worker's memory in pieces.
+
+    Attributes:
+        first_sample: of the first block.
+        end_sample: the end of what is here; -1 while nothing is.
+    """
 
     def __init__(self) -> None:
         self.first_sample = 0
-        self._data = bytearray()
+        self.end_sample = -1
+        self._blocks: deque[bytes] = deque()
 
     @property
-    def end_sample(self) -> int:
-        """The end of what is here; -1 while nothing is."""
-        return self.first_sample + len(self._data) // pcm.BYTES_PER_SAMPLE if self._data else -1
+    def size_bytes(self) -> int:
+        """The memory of the blocks."""
+        return sum(map(getsizeof, self._blocks))
 
     def append(self, first_sample: int, block: bytes) -> None:
         """Take a block; what is here already is skipped, a hole becomes silence."""
-        if not self._data:
+        if not self._blocks:
             self.first_sample = first_sample
         hole, fresh = pcm.unheard(max(self.end_sample, self.first_sample), first_sample, block)
-        if fresh:
-            self._data += pcm.silence(hole) + fresh
+        if not fresh:
+            return
+        if hole:
+            self._blocks.append(pcm.silence(hole))
+        self._blocks.append(fresh)
+        self.end_sample = max(self.end_sample, self.first_sample) + hole + len(fresh) // pcm.BYTES_PER_SAMPLE
 
     def drop_before(self, sample: int) -> None:
-        """Forget what lies before `sample`, but never the last sample."""
-        count = min(sample, self.end_sample - 1) - self.first_sample
-        if count > 0:
-            del self._data[: count * pcm.BYTES_PER_SAMPLE]
-            self.first_sample += count
+        """Forget the blocks that lie before `sample`, but never the last."""
+        while len(self._blocks) > 1:
+            end_sample = self.first_sample + len(self._blocks[0]) // pcm.BYTES_PER_SAMPLE
+            if end_sample > sample:
+                return
+            self._blocks.popleft()
+            self.first_sample = end_sample
 
     def cut(self, first_sample: int, end_sample: int) -> bytes:
         """Return the PCM between two samples, with silence for what was before the first block."""
-        start, end = (max(0, sample - self.first_sample) for sample in (first_sample, end_sample))
         missing = min(self.first_sample, end_sample) - first_sample
-        kept = self._data[start * pcm.BYTES_PER_SAMPLE : end * pcm.BYTES_PER_SAMPLE]
-        return pcm.silence(max(0, missing)) + bytes(kept)
+        start, end = (
+            max(0, sample - self.first_sample) * pcm.BYTES_PER_SAMPLE for sample in (first_sample, end_sample)
+        )
+        return pcm.silence(max(0, missing)) + b"".join(self._blocks)[start:end]
 
 
 @dataclass(frozen=True, slots=True)
