@@ -18,7 +18,7 @@ from typing import Annotated, Literal, TextIO, TypeVar
 import typer
 
 from pipeline import logs
-from pipeline.errors import DifferenceFound, InputError, TrunklineError
+from pipeline.errors import DifferenceFound, InputError, PeerUnavailable, TrunklineError
 
 T = TypeVar("T")
 
@@ -83,6 +83,13 @@ def _checked_stream(value: str) -> str:
     """Refuse what the service would not take as a stream's name."""
     if not re.fullmatch(r"[a-zA-Z0-9_.-]{1,256}", value):
         raise typer.BadParameter("a stream's name has 1 to 256 letters, digits, `_`, `.` and `-`")
+    return value
+
+
+def _checked_url(value: str | None) -> str | None:
+    """Refuse what is no address of a server."""
+    if value is not None and not re.fullmatch(r"https?://[^\s/?#]+(/[^\s?#]*)?", value):
+        raise typer.BadParameter("an endpoint is http:// or https:// with a host")
     return value
 
 
@@ -304,6 +311,43 @@ def kafka_status() -> None:
     running = broker.status(settings.load().home)
     print(f"{running.bootstrap} pid {running.pid}" if running else "not running")
     raise typer.Exit(0 if running else EXIT_FAILURE)
+
+
+@kvs_app.command("read")
+def kvs_read(
+    stream_name: Annotated[str, typer.Option(help="Name of the stream.", callback=_checked_stream)],
+    contact_id: Annotated[str, typer.Option(help="Amazon Connect's contact id.", callback=_checked_id)],
+    start_ms: Annotated[int, typer.Option(min=0, help="The contact's start in epoch milliseconds.")],
+    out: Annotated[Path, typer.Option(help="Folder for customer.wav, agent.wav and events.jsonl.")],
+    region: Annotated[str | None, typer.Option(help="AWS region; default: as AWS's own tools find it.")] = None,
+    endpoint_url: Annotated[
+        str | None, typer.Option(help="Where GetDataEndpoint is asked; default: the region's.", callback=_checked_url)
+    ] = None,
+    idle_s: Annotated[
+        float, typer.Option(min=0.1, max=86_400, help="The contact is over after so long without new audio.")
+    ] = 20.0,
+) -> None:
+    """Capture one contact from Kinesis Video Streams: both tracks as WAV files, and what happened on the way.
+
+    Credentials are found as AWS's own tools find them.
+
+    Example, from a stream of one's own: trunkline kvs emulate --customer customer.wav --agent agent.wav prints URL,
+    CONTACT and T; then, with AWS_ACCESS_KEY_ID=any AWS_SECRET_ACCESS_KEY=any in the environment: trunkline kvs read
+    --endpoint-url URL --stream-name trunkline --contact-id CONTACT --start-ms T --out captured
+    """
+    from connectors.kvs import account
+    from pipeline import capture, results, settings
+
+    settings.load()
+    asked = account.find(region, endpoint_url)
+    results.check_folder(out)
+    captured = _run(capture.run(capture.Request(stream_name, contact_id, start_ms, out, idle_s), asked))
+    for line in captured.gap_lines():
+        _say(line, 0)
+    if not captured.is_heard:
+        because = f": {captured.failure}" if captured.failure else ""
+        raise PeerUnavailable(f"no audio of contact {contact_id} came from stream {stream_name}{because}")
+    print(captured.report(out))
 
 
 @kvs_app.command("emulate")
