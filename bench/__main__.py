@@ -17,6 +17,7 @@ NAMES = (
     "hop",
     "kills",
     "kvs",
+    "kvs_read",
     "latency",
     "memory",
 )  # modules of this package: a line that says what, `add_options` and `run`

@@ -1,6 +1,10 @@
 """Amazon Kinesis Video Streams: the live audio of a call, as Amazon Connect writes it.
 
-`matroska.py` makes events (`events.py`) of the bytes of a GetMedia response, with `fragments.py` for what the elements
-mean and `ebml.py` for where they begin and end. No module here opens a connection, waits, or knows which contact is
-wanted.
+    matroska.py -> events.py        bytes of a response become events; fragments.py says what elements mean, ebml.py
+                                    where they begin and end
+    contact.py -> facts.py          events of many responses become one contact; sound.py and timeline.py place it
+    reading.py                      asks, waits, goes on
+    service.py, account.py          the calls, and who makes them
+
+The first two lines are pure: they open no connection and have no clock.
 """

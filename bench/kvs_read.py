@@ -1,0 +1,186 @@
+"""How long a block of a live contact is in the reader of Kinesis Video Streams, many contacts in one process.
+
+    inside    from the moment its last byte came out of the socket until the contact has given it
+    whole     from the moment it is due at the emulator, which sends on a beat of 4 ms, until the contact has given it
+    held      the same for the first fragment, which waits until it says whose it is
+
+The emulator runs in a process of its own and plays the demo call in real time on a stream for each contact; each
+contact's sound is compared with what was pushed. CPU is that of the reading process.
+"""
+
+import argparse
+import asyncio
+import multiprocessing
+import time
+from collections.abc import Sequence
+from multiprocessing.connection import Connection
+from typing import Final
+
+import aiohttp
+import numpy as np
+from aiohttp.client_proto import ResponseHandler
+from botocore.credentials import Credentials
+
+from bench.report import Report
+from bench.watched import DEMO_FILES
+from connectors import kvs_emulator
+from connectors.files import Call, read_call
+from connectors.kvs import service
+from connectors.kvs.account import Account
+from connectors.kvs.contact import Contact
+from connectors.kvs.facts import Fact, FragmentDone, Piece
+from connectors.kvs.reading import Patience, Reading
+from topics.records import SAMPLES_PER_MS, Track
+
+MUST_INSIDE_P99_MS: Final = 5.0
+_BEGIN_MS: Final = 3_000  # the emulator makes its blocks beforehand
+_PATIENCE: Final = Patience(quiet_s=2.0)
+
+
+def add_options(parser: argparse.ArgumentParser) -> None:
+    """Declare what can be chosen; the must counts for the default."""
+    parser.add_argument("--contacts", type=int, default=20)
+    parser.add_argument("--seconds", type=float, default=30.0, help="of the demo call, 74 at most")
+
+
+def run(given: argparse.Namespace) -> Report:
+    """Play and read."""
+    call = _demo(given.seconds)
+    ours, theirs = multiprocessing.Pipe()
+    emulator = multiprocessing.get_context("spawn").Process(
+        target=_emulate, args=(given.seconds, given.contacts, theirs)
+    )
+    emulator.start()
+    try:
+        url, start_ms = ours.recv()
+        began_s = time.process_time()
+        readers = asyncio.run(_read(url, start_ms, given.contacts))
+        cpu_s = time.process_time() - began_s
+    finally:
+        emulator.terminate()
+        emulator.join()
+    return _report(call, readers, cpu_s, given.seconds)
+
+
+class _Reader:
+    """One contact's sound and how late each block was."""
+
+    def __init__(self, start_ms: int) -> None:
+        self.start_ms = start_ms
+        self.arrived_s = 0.0
+        self.inside_ms: list[float] = []
+        self.whole_ms: list[float] = []
+        self.held_ms: list[float] = []
+        self.is_named = False
+        self.sound: dict[Track, bytearray] = {"customer": bytearray(), "agent": bytearray()}
+
+    async def give(self, facts: Sequence[Fact]) -> None:
+        now_s, now_ms = time.perf_counter(), time.time() * 1_000
+        for fact in facts:
+            if isinstance(fact, Piece):
+                end = fact.first_sample + len(fact.pcm) // 2
+                self.inside_ms.append((now_s - self.arrived_s) * 1_000)
+                (self.whole_ms if self.is_named else self.held_ms).append(now_ms - self.start_ms - end / SAMPLES_PER_MS)
+                self.sound[fact.track] += fact.pcm
+        self.is_named = self.is_named or any(isinstance(fact, FragmentDone) for fact in facts)
+
+
+class _Handler(ResponseHandler):
+    """Notes when bytes came out of the socket."""
+
+    came_s = 0.0
+
+    def data_received(self, data: bytes) -> None:
+        self.came_s = time.perf_counter()
+        super().data_received(data)
+
+
+class _Stream(service.Service):
+    """Tells its reader when the bytes came that it takes."""
+
+    def __init__(self, http: aiohttp.ClientSession, account: Account, stream: str, reader: _Reader) -> None:
+        super().__init__(http, account, stream)
+        self._reader = reader
+
+    async def media(self, selector: object) -> service.Response:
+        return _Response((await super().media(selector))._response, self._reader)  # type: ignore[arg-type]  # as given
+
+
+class _Response(service.Response):
+    def __init__(self, response: aiohttp.ClientResponse, reader: _Reader) -> None:
+        super().__init__(response)
+        self._reader = reader
+        connection = response.connection
+        self._handler = connection.protocol if connection else None
+
+    async def read(self) -> bytes:
+        data = await super().read()
+        if isinstance(self._handler, _Handler):
+            self._reader.arrived_s = self._handler.came_s
+        return data
+
+
+async def _read(url: str, start_ms: int, contacts: int) -> list[_Reader]:
+    account = Account("us-east-1", url, Credentials("any", "any"))
+    async with service.session() as http:
+        connector = http.connector
+        assert connector is not None
+        loop = asyncio.get_running_loop()
+        connector._factory = lambda: _Handler(loop=loop)  # type: ignore[assignment]  # where aiohttp makes its handlers
+        readers = [_Reader(start_ms) for _ in range(contacts)]
+        readings = [
+            Reading(_Stream(http, account, f"s{number}", one), Contact("c-1"), start_ms, one.give, _PATIENCE)
+            for number, one in enumerate(readers)
+        ]
+        await asyncio.gather(*(reading.run() for reading in readings))
+    return readers
+
+
+def _demo(seconds: float) -> Call:
+    call, end = read_call(DEMO_FILES / "customer.wav", DEMO_FILES / "agent.wav"), int(seconds * 1_000) * SAMPLES_PER_MS
+    return Call(call.customer[:end], call.agent[:end])
+
+
+def _emulate(seconds: float, contacts: int, told: Connection) -> None:
+    asyncio.run(_serve(_demo(seconds), contacts, told))
+
+
+async def _serve(call: Call, contacts: int, told: Connection) -> None:
+    async with kvs_emulator.serve(kvs_emulator.Serving(limits=kvs_emulator.Limits(idle_s=2.0))) as server:
+        start_ms = kvs_emulator.wall_ms() + _BEGIN_MS
+        take = kvs_emulator.Take(call.customer.tobytes(), call.agent.tobytes(), "c-1", start_ms)
+        streams = [server.stream(f"s{number}") for number in range(contacts)]
+        told.send((server.url, start_ms))
+        await asyncio.sleep((start_ms - kvs_emulator.wall_ms()) / 1_000)
+        await asyncio.gather(*(kvs_emulator.play(stream, take) for stream in streams))
+        await asyncio.Event().wait()
+
+
+def _report(call: Call, readers: Sequence[_Reader], cpu_s: float, seconds: float) -> Report:
+    expected = {"customer": call.customer.tobytes(), "agent": call.agent.tobytes()}
+    exact = sum(expected == {track: bytes(sound) for track, sound in one.sound.items()} for one in readers)
+    rows = {
+        "inside": np.array([late for one in readers for late in one.inside_ms]),
+        "whole": np.array([late for one in readers for late in one.whole_ms]),
+        "held": np.array([late for one in readers for late in one.held_ms]),
+    }
+    figures: dict[str, object] = {
+        "contacts": len(readers),
+        "exact": exact,
+        "blocks": len(rows["inside"]),
+        "cpu_per_contact_percent": round(cpu_s / seconds / len(readers) * 100, 2),
+    }
+    lines = [f"{'':<8} {'p50':>8} {'p99':>8} {'max':>8}  ms"]
+    for name, row in rows.items():
+        p50, p99, most = (float(np.percentile(row, at)) for at in (50, 99, 100))
+        figures[f"{name}_ms"] = {"p50": round(p50, 2), "p99": round(p99, 2), "max": round(most, 2)}
+        lines.append(f"{name:<8} {p50:>8.2f} {p99:>8.2f} {most:>8.2f}")
+    p99 = float(np.percentile(rows["inside"], 99))
+    is_good = exact == len(readers) and p99 < MUST_INSIDE_P99_MS
+    lines += [
+        "",
+        f"inside p99: {p99:.2f} ms (must {MUST_INSIDE_P99_MS:.0f}): {'met' if p99 < MUST_INSIDE_P99_MS else 'NOT met'}",
+        f"{exact} of {len(readers)} contacts sample by sample; "
+        f"{figures['cpu_per_contact_percent']} % of a core a contact",
+    ]
+    return Report(figures, lines, is_good)
