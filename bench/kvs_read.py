@@ -121,7 +121,7 @@ class _Response(service.Response):
 
 
 async def _read(url: str, start_ms: int, contacts: int) -> list[_Reader]:
-    account = Account("us-east-1", url, Credentials("any", "any"))
+    account = Account("us-east-1", url, lambda: Credentials("any", "any"))
     async with service.session() as http:
         connector = http.connector
         assert connector is not None

@@ -5,6 +5,7 @@ that may read a file or ask a server runs in a thread. No secret leaves this mod
 """
 
 import asyncio
+from collections.abc import Callable
 from typing import Any, Final
 
 from botocore.auth import SigV4Auth
@@ -20,13 +21,23 @@ _ANY_REGION: Final = "us-east-1"  # of signatures for an endpoint that is given 
 
 
 class Account:
-    """Signs requests, with credentials that are loaded once and again when they are renewed."""
+    """Signs requests."""
 
-    def __init__(self, region: str, endpoint_url: str, credentials: Credentials) -> None:
-        """Bind region, endpoint of GetDataEndpoint and botocore's credentials; `find` makes one."""
+    def __init__(self, region: str, endpoint_url: str, load: Callable[[], Credentials]) -> None:
+        """Load the credentials; blocks.
+
+        Args:
+            region: of the signatures.
+            endpoint_url: where GetDataEndpoint is asked.
+            load: finds botocore's credentials; it is asked again when they are refused.
+
+        Raises:
+            InputError: `load` finds none.
+        """
         self.endpoint_url = endpoint_url
         self._region = region
-        self._credentials = credentials
+        self._load = load
+        self._credentials = load()
 
     async def signed(self, url: str, body: bytes) -> dict[str, str]:
         """Return the headers of a POST.
@@ -50,7 +61,7 @@ class Account:
             PeerUnavailable: there are none any more.
         """
         try:
-            self._credentials = await asyncio.to_thread(_credentials, Session())
+            self._credentials = await asyncio.to_thread(self._load)
         except InputError as error:
             raise PeerUnavailable(str(error)) from None
 
@@ -70,23 +81,21 @@ def find(region: str | None, endpoint_url: str | None) -> Account:
         named = region or session.get_config_variable("region") or (_ANY_REGION if endpoint_url else None)
         if named is None:
             raise InputError("no AWS region: give --region, or set AWS_REGION or a profile with one")
-        return Account(
-            named, endpoint_url.rstrip("/") if endpoint_url else _endpoint(session, named), _credentials(session)
-        )
+        # A client knows the region's endpoint, and the settings of AWS that replace it.
+        url = endpoint_url or session.create_client(_SERVICE, region_name=named).meta.endpoint_url
     except BotoCoreError as error:
         raise InputError(f"AWS configuration: {type(error).__name__}") from None
+    return Account(named, url.rstrip("/"), load)
 
 
-def _endpoint(session: Session, region: str) -> str:
-    place = session.get_component("endpoint_resolver").construct_endpoint(_SERVICE, region)
-    if place is None:
-        raise InputError(f"Kinesis Video Streams has no endpoint in region {region}")
-    return f"https://{place['hostname']}"
+def load() -> Credentials:
+    """Find credentials as AWS's own tools do; blocks.
 
-
-def _credentials(session: Session) -> Credentials:
+    Raises:
+        InputError: there are none.
+    """
     try:
-        found = session.get_credentials()
+        found = Session().get_credentials()
     except BotoCoreError as error:
         raise InputError(f"no AWS credentials: {type(error).__name__}") from None
     if found is None:

@@ -83,14 +83,13 @@ class Contact:
         """Wait for the first response, from the contact's start or from a checkpoint on."""
         self.after = checkpoint.number if checkpoint else None
         self.checkpoint = checkpoint
-        self.has_news = False
         self.is_over = False
         self._contact_id = contact_id
         self._sound = Sound(checkpoint)
         self._uid = checkpoint.segment_uid if checkpoint else None  # of the last fragment known as this contact's
         self._damages = 0  # since the last complete fragment
         self._facts: list[Fact] = []
-        self._begin()
+        self.begin()
 
     @property
     def is_heard(self) -> bool:
@@ -119,7 +118,12 @@ class Contact:
 
     def begin(self) -> None:
         """Expect another response. The one before counts as ended, in mid-fragment or not."""
-        self._begin()
+        self.has_news = False
+        self._fragment: _Fragment | None = None
+        self._last: _Fragment | None = None  # the fragment before, in this response
+        self._limbo: list[_Fragment] = []  # whole fragments that nobody has named yet
+        self._error: ErrorTold | None = None
+        self._is_closed = self.is_over
 
     def take(self, events: Sequence[Event]) -> Sequence[Fact]:
         """Take the next events of the response; after `Broken` or `OtherContact` the rest of it means nothing."""
@@ -156,14 +160,6 @@ class Contact:
     def missing(self, gap: GapFound) -> Sequence[Gap]:
         """Return what of a gap has not been filled."""
         return [Gap(gap.track, first, end) for first, end in self._sound.missing(gap)]
-
-    def _begin(self) -> None:
-        self.has_news = False
-        self._fragment: _Fragment | None = None
-        self._last: _Fragment | None = None  # the fragment before, in this response
-        self._limbo: list[_Fragment] = []  # whole fragments that nobody has named yet
-        self._error: ErrorTold | None = None
-        self._is_closed = self.is_over
 
     def _told(self) -> Sequence[Fact]:
         facts = self._facts
@@ -287,6 +283,9 @@ class Contact:
         self._sound.begin_fragment()  # the named one, which has given nothing
 
     def _is_ours(self, closed: FragmentClosed, uid: bytes | None) -> bool:
+        """Tell whether a fragment of the archive may fill; the last of a response says nothing of its end."""
+        if closed.is_damaged:
+            return False
         if closed.contact_id is not None:
             return closed.contact_id == self._contact_id
         return uid is not None and uid == self._uid

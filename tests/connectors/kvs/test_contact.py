@@ -1,5 +1,6 @@
 """The machine of one contact: whose a fragment is, and that no schedule of responses changes what is heard."""
 
+import os
 import random
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
@@ -44,7 +45,7 @@ pytestmark = pytest.mark.unit
 OTHER = "99999999-2222-4333-8444-555555555555"
 OTHER_UID = bytes(range(16, 32))
 STEPS = 4  # blocks of each track in a fragment
-SEEDS = 300
+SEEDS = int(os.environ.get("TRUNKLINE_EXAMPLES", "300"))
 NUMBERS = 1_000  # the first fragment's
 BLOCK = 512
 

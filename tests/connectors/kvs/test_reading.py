@@ -1,6 +1,8 @@
 """One contact read over real sockets from the emulator: both tracks sample by sample, whatever goes wrong."""
 
 import asyncio
+import os
+import random
 from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
@@ -12,15 +14,16 @@ from connectors.kvs.contact import Contact
 from connectors.kvs.facts import Broken, Fact, Failed, FragmentDone, Gap, GapFound, Piece, Reconnected, ServiceError
 from connectors.kvs.reading import Reading
 from connectors.kvs.service import StreamFailed
-from connectors.kvs_emulator import Hole, ShortBlock, Take, play
+from connectors.kvs_emulator import Hole, Plan, ShortBlock, Take, play
 from connectors.kvs_emulator.faults import Close, Fault, Garbage, Move, Refuse, Report, SlowStart, Stall
 from connectors.kvs_emulator.takes import ticks
-from tests.connectors.kvs.reads import QUICK, Heard, account, heard, reading
+from tests.connectors.kvs.reads import CALM, QUICK, Heard, account, heard, reading
 from tests.connectors.kvs_emulator.callers import CONTACT, START_MS, STREAM, emulating, faulty, noise, numbers, take
 from topics.records import Track
 
 pytestmark = pytest.mark.unit
 
+SEEDS = int(os.environ.get("TRUNKLINE_EXAMPLES", "4"))
 OTHER = "00000000-0000-4000-8000-000000000002"
 BEFORE = "00000000-0000-4000-8000-000000000003"
 BOTH: dict[Track, bytes] = {"customer": noise(100), "agent": noise(100, 2)}
@@ -104,7 +107,7 @@ async def test_contact_that_is_not_there_gives_nothing() -> None:
 @pytest.mark.parametrize("how", ["close", "end", "reset"])
 async def test_response_that_ends_every_two_fragments_is_gone_on_with(how: Any) -> None:
     async with emulating(take(), plan=faulty(Close(how=how, after_fragments=2, calls=(1, 2)))) as (server, _):
-        found = await heard(server)
+        found = await heard(server, patience=CALM)
     assert BOTH == found.pcm
     assert len(found.all(Reconnected)) >= 2
 
@@ -113,7 +116,7 @@ async def test_response_that_ends_every_two_fragments_is_gone_on_with(how: Any) 
 @pytest.mark.parametrize("place", [1, 700, 5_000, 39_999])
 async def test_response_that_ends_within_a_fragment_loses_and_repeats_nothing(how: Any, place: int) -> None:
     async with emulating(take(), plan=faulty(Close(how=how, after_bytes=place, calls=(1, 2)))) as (server, _):
-        found = await heard(server)
+        found = await heard(server, patience=CALM)
     assert BOTH == found.pcm
     assert [] == found.all(GapFound)
 
@@ -122,7 +125,7 @@ async def test_forced_end_in_a_live_call_is_not_its_end() -> None:
     async with emulating(clock=None, session_s=0.4, idle_s=10) as (server, _):
         stream = server.stream(STREAM)
         playing = asyncio.ensure_future(play(stream, take(), speed=4))
-        found = await heard(server, patience=replace(QUICK, quiet_s=0.6))
+        found = await heard(server, patience=CALM)
         await playing
     assert BOTH == found.pcm
     assert reasons(found).count("the response ended") >= 3
@@ -133,7 +136,7 @@ async def test_hand_over_leaves_the_old_response_once_the_next_one_speaks() -> N
     async with emulating(clock=None, idle_s=0.5) as (server, _):
         stream = server.stream(STREAM)
         playing = asyncio.ensure_future(play(stream, take(), speed=4))
-        found = await heard(server, patience=replace(QUICK, session_s=0.5, quiet_s=0.4))
+        found = await heard(server, patience=replace(CALM, session_s=0.5))
         await playing
     assert BOTH == found.pcm
     assert reasons(found).count("hand-over") >= 2
@@ -173,9 +176,7 @@ async def test_stall_that_ends_costs_nothing() -> None:
     ],
     ids=lambda value: getattr(value, "error", None),
 )
-async def test_refusal_passes(fault: Fault, kind: str | None, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+async def test_refusal_passes(fault: Fault, kind: str | None) -> None:
     async with emulating(take(), plan=faulty(fault)) as (server, _):
         found = await heard(server)
     assert BOTH == found.pcm
@@ -197,9 +198,7 @@ async def test_throttle_of_the_service_is_never_met() -> None:
     assert [] == found.all(Failed)
 
 
-async def test_refused_credentials_end_the_reading(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setenv("AWS_ACCESS_KEY_ID", "any")
-    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", "any")
+async def test_refused_credentials_end_the_reading() -> None:
     async with emulating(take(), plan=faulty(Refuse(error="AccessDeniedException"))) as (server, _):
         with pytest.raises(StreamFailed, match="AccessDenied"):
             await heard(server)
@@ -332,3 +331,35 @@ async def test_reading_waits_for_who_takes() -> None:
         stream = service.Service(http, account(server.url), STREAM)
         await Reading(stream, Contact(CONTACT), START_MS, slow, replace(QUICK, idle_s=0.4)).run()
     assert {"customer": noise(20), "agent": noise(20, 2)} == found.pcm
+
+
+PLAN: tuple[Fault, ...] = (
+    Close(how="end", within_bytes=60_000, chance=0.4),
+    Close(how="close", within_bytes=90_000, chance=0.3),
+    Close(how="reset", within_bytes=200_000, chance=0.2),
+    Garbage(within_bytes=60_000, count=200, calls=(2,)),
+    Report(error_id=5000, after_blocks=50, chance=0.2),
+    Report(error_id=4000, after_blocks=90, is_own_document=False, chance=0.2),
+    Refuse(error="ServiceUnavailableException", chance=0.2),
+    Refuse(error="ConnectionLimitExceededException", chance=0.1),
+    Move(chance=0.1),
+)
+
+
+@pytest.mark.parametrize("seed", range(SEEDS))
+async def test_any_drawn_mischance_is_survived_sample_by_sample(seed: int) -> None:
+    oddities = random.Random(seed)
+    odd = replace(
+        take(300),
+        order=oddities.choice((("customer", "agent"), ("agent", "customer"))),
+        identity=oddities.choice(("before", "after", "both")),
+        untagged=(oddities.randrange(1, 17),),
+        anonymous=(oddities.randrange(1, 17),),
+    )
+    async with emulating(odd, plan=Plan(faults=PLAN, seed=seed)) as (server, _):
+        found = await heard(server, patience=CALM)
+    ends = {"customer": found.end.customer_end, "agent": found.end.agent_end}
+    assert {"customer": noise(300), "agent": noise(300, 2)} == {
+        track: pcm[: ends[track] * 2] for track, pcm in found.pcm.items()
+    }
+    assert [] == found.all(Gap)
