@@ -62,7 +62,7 @@ class Made:
 def made(
     index: int,
     contact: str | None = CONTACT,
-    uid: bytes = UID,
+    uid: bytes | None = UID,
     *,
     is_numbered: bool = True,
     is_named_first: bool = False,
@@ -74,7 +74,7 @@ def made(
     Args:
         index: its place in the contact.
         contact: None leaves the name out.
-        uid: of its recording.
+        uid: of its recording; None leaves it out.
         is_numbered: False leaves the service's tags out.
         is_named_first: the name stands before the blocks.
         order: numbers of the customer's and the agent's track.
@@ -87,7 +87,7 @@ def made(
     data = b"".join(
         (
             HEADER,
-            endless(0x18538067, info(uid), tracks(voices)),
+            endless(0x18538067, info(uid) if uid else b"", tracks(voices)),
             named if is_named_first else b"",
             aws(FRAGMENT_NUMBER=str(NUMBERS + index * 3)) if is_numbered else b"",
             cluster(
@@ -124,6 +124,14 @@ def of(facts: Sequence[Fact]) -> Heard:
     heard = Heard()
     heard.take(facts)
     return heard
+
+
+def opened() -> bytes:
+    return HEADER + endless(0x18538067, info(), tracks(VOICES)) + aws(FRAGMENT_NUMBER="7")
+
+
+def closing() -> bytes:
+    return tags({"ContactId": CONTACT}) + aws(CONTINUATION_TOKEN="7")
 
 
 # Whose
@@ -189,6 +197,14 @@ def test_fragments_without_a_name_are_whose_their_recording_is(named: int) -> No
     assert [str(one.number) for one in fragments] == [done.number for done in heard.all(FragmentDone)]
 
 
+def test_fragments_of_no_recording_are_whose_the_one_before_was() -> None:
+    fragments = [made(index, CONTACT if index % 2 == 0 else None, None) for index in range(4)]
+    heard = of(told(Contact(CONTACT), joined(fragments)))
+    assert truth(fragments) == heard.pcm
+    others = [made(0, OTHER, None), made(1, None, None), *(made(index, CONTACT, None) for index in (2, 3))]
+    assert truth(others[2:]) == of(told(Contact(CONTACT), joined(others))).pcm
+
+
 def test_fragments_without_a_name_after_another_contact_are_not_heard() -> None:
     fragments = [made(0, OTHER, OTHER_UID), made(1, None, OTHER_UID), made(2), made(3, None)]
     heard = of(told(Contact(CONTACT), joined(fragments)))
@@ -213,13 +229,18 @@ def test_tracks_are_whose_their_names_say_in_each_fragment() -> None:
 
 
 def test_contact_starts_with_its_earliest_block_of_either_track() -> None:
+    blocks = (block(1, 128, sound(1)), block(2, 64, sound(2)), block(1, 192, sound(3)), block(2, 128, sound(4)))
     contact = Contact(CONTACT)
-    heard = of(told(contact, made(0, lost=frozenset({(1, 0), (2, 0), (1, 1)}), is_named_first=True).data))
+    heard = of(told(contact, opened() + cluster(START_MS, *blocks) + closing()))
     assert START_MS + 64 == contact.start_ms
-    assert (0, BLOCK) == (
-        min(piece.first_sample for piece in heard.all(Piece) if piece.track == "agent"),
-        min(piece.first_sample for piece in heard.all(Piece) if piece.track == "customer"),
-    )
+    assert {"customer": bytes(1_024) + sound(1) + sound(3), "agent": sound(2) + sound(4)} == heard.pcm
+
+
+def test_block_lies_where_its_time_says_whatever_is_in_the_ones_before() -> None:
+    blocks = (block(1, 0, sound(1, 192)), block(1, 64, sound(2, 1_023)), block(1, 128, sound(3)))
+    heard = of(told(Contact(CONTACT), opened() + cluster(START_MS, *blocks) + closing()))
+    assert sound(1, 192) + bytes(832) + sound(2, 1_023)[:1_022] + bytes(2) + sound(3) == heard.pcm["customer"]
+    assert [] == heard.all(GapFound)
 
 
 def test_hole_of_more_than_128_ms_is_a_gap_and_a_smaller_one_is_not() -> None:
