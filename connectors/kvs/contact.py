@@ -208,7 +208,7 @@ class Contact:
         """Tell whether a fragment may pass before it is named: it goes on with what was this contact's."""
         if fragment.uid is not None:
             return fragment.uid == self._uid
-        return self._last is not None and self._last.whose == "ours" and self._last.uid is None
+        return self._last is not None and self._last.whose == "ours"
 
     def _take_block(self, block: Block) -> None:
         fragment = self._fragment
@@ -264,10 +264,10 @@ class Contact:
             self._release(fragment)
 
     def _inherit(self, fragment: _Fragment) -> None:
-        """Decide about a whole fragment that has no name: it is whose the one before was, else it waits."""
+        """Decide about a whole fragment that has no name: it is another's as the one before was, else it waits."""
         last = self._last
-        if last is not None and last.whose != "unknown" and last.uid == fragment.uid:
-            fragment.whose = last.whose
+        if last is not None and last.whose == "other" and fragment.uid in (None, last.uid):
+            fragment.whose = "other"
         else:
             self._limbo = [*self._limbo, fragment][-_LIMBO_LIMIT:]
 
@@ -307,7 +307,7 @@ class Contact:
 
     def _complete(self, fragment: _Fragment, behind_now_ms: int | None) -> None:
         self._release(fragment)
-        self._uid = fragment.uid
+        self._uid = fragment.uid or self._uid
         start_ms = self._sound.start_ms
         if start_ms is None or fragment.time_ms is None or not self._is_later(fragment):
             return
@@ -315,7 +315,7 @@ class Contact:
         self._damages = 0
         self.after = fragment.text or self.after
         self.checkpoint = Checkpoint(
-            self.after, start_ms, self._sound.end("customer"), self._sound.end("agent"), fragment.uid
+            self.after, start_ms, self._sound.end("customer"), self._sound.end("agent"), self._uid
         )
         self._facts.append(
             FragmentDone(

@@ -203,6 +203,8 @@ def test_fragments_of_no_recording_are_whose_the_one_before_was() -> None:
     assert truth(fragments) == heard.pcm
     others = [made(0, OTHER, None), made(1, None, None), *(made(index, CONTACT, None) for index in (2, 3))]
     assert truth(others[2:]) == of(told(Contact(CONTACT), joined(others))).pcm
+    mixed = [made(0), made(1, None, None), made(2)]
+    assert truth(mixed) == of(told(Contact(CONTACT), joined(mixed))).pcm
 
 
 def test_fragments_without_a_name_after_another_contact_are_not_heard() -> None:
