@@ -157,9 +157,13 @@ class Contact:
                 self._facts += [piece for block in blocks for piece in self._sound.fill(block)]
         return self._told()
 
-    def missing(self, gap: GapFound) -> Sequence[Gap]:
-        """Return what of a gap has not been filled."""
-        return [Gap(gap.track, first, end) for first, end in self._sound.missing(gap)]
+    def is_missing(self, gap: GapFound) -> bool:
+        """Tell whether any of a gap has not been filled."""
+        return bool(self._sound.missing(gap))
+
+    def give_up(self, gap: GapFound) -> Sequence[Gap]:
+        """Return what of a gap has not been filled, and never will be."""
+        return [Gap(gap.track, first, end) for first, end in self._sound.give_up(gap)]
 
     def _told(self) -> Sequence[Fact]:
         facts = self._facts

@@ -159,11 +159,11 @@ class Reading:
 
     async def _open(self) -> tuple[Response, bytes]:
         ahead, self._ahead = self._ahead, None
+        if ahead is not None and ahead.done() and ahead.exception() is None:
+            return ahead.result()
         if ahead is not None:
-            ahead.cancel()  # unless it is done
-            (result,) = await asyncio.gather(ahead, return_exceptions=True)
-            if isinstance(result, tuple):
-                return result
+            ahead.cancel()
+            await asyncio.gather(ahead, return_exceptions=True)
         return await self._service.media(self._selector()), b""
 
     async def _follow(self, response: Response, first: bytes) -> _Outcome:
@@ -290,9 +290,9 @@ class Reading:
                 await self._give([Failed(self._contact.length_ms, failed.kind, failed.reason)])
                 continue
             looks += 1
-            if looks == len(self._patience.looks_s) or not self._contact.missing(gap):
+            if looks == len(self._patience.looks_s) or not self._contact.is_missing(gap):
                 break
-        await self._give(self._contact.missing(gap))
+        await self._give(self._contact.give_up(gap))
 
     async def _look(self, gap: GapFound) -> None:
         start_ms = self._contact.start_ms

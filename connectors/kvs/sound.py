@@ -83,6 +83,10 @@ class Sound:
         """Return what of a gap is still not there."""
         return self._lines[gap.track].missing(gap.first_sample, gap.end_sample)
 
+    def give_up(self, gap: GapFound) -> list[tuple[int, int]]:
+        """Count what is missing as given, and return it."""
+        return self._lines[gap.track].fill(gap.first_sample, gap.end_sample)
+
     def retract(self) -> list[Retracted]:
         """Take back what the fragment at hand gave."""
         return [Retracted(track, end) for track, end in self._before.items() if self._lines[track].cut(end)]

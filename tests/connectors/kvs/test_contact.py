@@ -14,6 +14,7 @@ from connectors.kvs.facts import (
     Broken,
     Fact,
     FragmentDone,
+    Gap,
     GapFound,
     OtherContact,
     Piece,
@@ -257,12 +258,22 @@ def test_archive_fills_holes_and_nothing_else() -> None:
     contact = Contact(CONTACT)
     heard = of(told(contact, joined([made(0), made(1, lost=lost), made(2)])))
     (gap,) = heard.all(GapFound)
-    assert contact.missing(gap)
+    assert contact.is_missing(gap)
     heard.take(contact.fill(read([joined([made(1, OTHER, OTHER_UID)])])))
-    assert contact.missing(gap)
+    assert contact.is_missing(gap)
     heard.take(contact.fill(read([joined([made(0), made(1), made(2), made(3)])])))
     assert truth([made(0), made(1), made(2)]) == heard.pcm
-    assert [] == [*contact.missing(gap)]
+    assert not contact.is_missing(gap)
+    assert [] == [*contact.give_up(gap)]
+
+
+def test_gap_that_is_given_up_is_told_once_and_not_filled_any_more() -> None:
+    lost = frozenset({(1, 1), (1, 2), (1, 3)})
+    contact = Contact(CONTACT)
+    (gap,) = of(told(contact, joined([made(0), made(1, lost=lost), made(2)]))).all(GapFound)
+    assert [Gap("customer", 5 * BLOCK, 8 * BLOCK)] == [*contact.give_up(gap)]
+    assert [] == [*contact.give_up(gap)]
+    assert [] == [*contact.fill(read([made(1).data]))]
 
 
 def test_checkpoint_lets_another_reader_go_on() -> None:
