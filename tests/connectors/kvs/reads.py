@@ -19,7 +19,7 @@ from topics.records import TRACKS, Track
 T = TypeVar("T")
 
 QUICK = Patience(idle_s=10, quiet_s=0.2, delays_s=(0, 0.01, 0.02), looks_s=(0.01, 0.01))
-CALM = replace(QUICK, quiet_s=1)  # where a response may end cleanly in mid-call and the machine be busy
+CALM = replace(QUICK, quiet_s=0.6)  # where a response may end cleanly in mid-call and the machine be busy
 
 
 @dataclass

@@ -30,6 +30,12 @@ BOTH: dict[Track, bytes] = {"customer": noise(100), "agent": noise(100, 2)}
 BLOCK = 512  # samples
 
 
+@pytest.fixture(autouse=True)
+def _hurried(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let requests follow each other at once; one test looks at their pace."""
+    monkeypatch.setattr(service, "_WINDOW_S", 0.01)
+
+
 def without(pcm: bytes, first: int, end: int) -> bytes:
     """Return PCM with zeros for some samples."""
     return pcm[: first * 2] + bytes((end - first) * 2) + pcm[end * 2 :]
@@ -190,7 +196,8 @@ async def test_refusal_in_mid_call_passes() -> None:
     assert BOTH == found.pcm
 
 
-async def test_throttle_of_the_service_is_never_met() -> None:
+async def test_throttle_of_the_service_is_never_met(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.undo()
     plan = faulty(Close(after_fragments=1))
     async with emulating(take(), plan=plan, calls_per_s=5) as (server, _):
         found = await heard(server)
