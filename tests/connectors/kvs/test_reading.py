@@ -21,7 +21,7 @@ from tests.connectors.kvs.reads import CALM, QUICK, Heard, account, heard, readi
 from tests.connectors.kvs_emulator.callers import CONTACT, START_MS, STREAM, emulating, faulty, noise, numbers, take
 from topics.records import Track
 
-pytestmark = pytest.mark.unit
+pytestmark = pytest.mark.simulation
 
 SEEDS = int(os.environ.get("TRUNKLINE_EXAMPLES", "4"))
 OTHER = "00000000-0000-4000-8000-000000000002"
