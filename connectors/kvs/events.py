@@ -88,7 +88,7 @@ class FragmentClosed(Struct, frozen=True):
         producer_ms: when the fragment began, by the producer's clock.
         server_ms: when the service had it, by the service's clock.
         behind_now_ms: how far reading is behind the newest fragment of the stream.
-        continuation_token: where GetMedia can go on.
+        continuation_token: where GetMedia can go on; a live fragment with a number but without it is not whole.
         contact_id: Connect's; a fragment in mid-call or at the end of one may be without.
         blocks: how many were given.
         is_damaged: the rest of the fragment was lost, and some of its last blocks may be noise.

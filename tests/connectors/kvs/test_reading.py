@@ -15,8 +15,8 @@ from connectors.kvs.facts import Broken, Fact, Failed, FragmentDone, Gap, GapFou
 from connectors.kvs.reading import Reading
 from connectors.kvs.service import StreamFailed
 from connectors.kvs_emulator import Hole, Plan, ShortBlock, Take, play
-from connectors.kvs_emulator.faults import Close, Fault, Garbage, Move, Refuse, Report, SlowStart, Stall
-from connectors.kvs_emulator.takes import ticks
+from connectors.kvs_emulator.faults import Close, Expire, Fault, Garbage, Move, Refuse, Report, SlowStart, Stall
+from connectors.kvs_emulator.takes import push, ticks
 from tests.connectors.kvs.reads import CALM, QUICK, Heard, account, heard, reading
 from tests.connectors.kvs_emulator.callers import CONTACT, START_MS, STREAM, emulating, faulty, noise, numbers, take
 from topics.records import Track
@@ -138,6 +138,27 @@ async def test_forced_end_in_a_live_call_is_not_its_end() -> None:
     assert [] == found.all(GapFound)
 
 
+async def test_pause_after_a_clean_end_is_not_the_end_of_the_call() -> None:
+    steps = [*ticks(take())]
+    async with emulating() as (server, _):
+        push(server.stream(STREAM), steps[:51])
+        running = asyncio.ensure_future(heard(server, patience=replace(QUICK, quiet_s=2)))
+        while server.calls["getMedia", STREAM] < 2:
+            await asyncio.sleep(0.01)
+        await asyncio.sleep(0.3)
+        push(server.stream(STREAM), steps[51:])
+        found = await running
+    assert BOTH == found.pcm
+    assert "the response ended" == reasons(found)[0]
+
+
+async def test_connections_that_bring_nothing_are_not_the_end_of_the_call() -> None:
+    cuts = (Close(how="end", after_fragments=2, calls=(1,)), Close(after_bytes=0, calls=tuple(range(2, 9))))
+    async with emulating(take(), plan=faulty(*cuts)) as (server, _):
+        found = await heard(server, patience=replace(QUICK, quiet_s=0.05))
+    assert BOTH == found.pcm
+
+
 async def test_hand_over_leaves_the_old_response_once_the_next_one_speaks() -> None:
     async with emulating(clock=None, idle_s=0.5) as (server, _):
         stream = server.stream(STREAM)
@@ -205,6 +226,14 @@ async def test_throttle_of_the_service_is_never_met(monkeypatch: pytest.MonkeyPa
     assert [] == found.all(Failed)
 
 
+async def test_expired_token_is_replaced_by_the_next() -> None:
+    async with emulating(take(), plan=faulty(Expire(calls=(1,)))) as (server, _), service.session() as http:
+        found = Heard()
+        stream = service.Service(http, account(server.url, "old", "next"), STREAM)
+        await Reading(stream, Contact(CONTACT), START_MS, found.give, QUICK).run()
+    assert BOTH == found.pcm
+
+
 async def test_refused_credentials_end_the_reading() -> None:
     async with emulating(take(), plan=faulty(Refuse(error="AccessDeniedException"))) as (server, _):
         with pytest.raises(StreamFailed, match="AccessDenied"):
@@ -228,6 +257,8 @@ async def test_error_in_the_stream_is_told_and_survived(error_id: Any, action: s
         found = await heard(server)
     assert BOTH == found.pcm
     assert [(str(error_id), action)] == [(one.error_id, one.action) for one in found.all(ServiceError)]
+    assert (action == "restart") == (found.all(Reconnected)[0].after is None)
+    assert [] == found.all(GapFound)
 
 
 @pytest.mark.parametrize("place", [500, 9_000, 33_000, 60_017])
@@ -318,8 +349,9 @@ async def test_cancelled_reading_leaves_nothing_open() -> None:
             while not found.all(GapFound):
                 await asyncio.sleep(0.01)
             running.cancel()
-            with pytest.raises(asyncio.CancelledError):
-                await running
+            async with asyncio.timeout(2):
+                await asyncio.wait([running])
+            assert running.cancelled()
         playing.cancel()
         others = asyncio.all_tasks() - {asyncio.current_task(), playing}
         assert not [task for task in others if "connectors/kvs/" in str(task.get_coro())]
