@@ -30,10 +30,11 @@ from connectors.kvs.account import Account
 from connectors.kvs.contact import Contact
 from connectors.kvs.facts import Fact, FragmentDone, Piece
 from connectors.kvs.reading import Patience, Reading
+from connectors.kvs_emulator.fragments import Stream
 from topics.records import SAMPLES_PER_MS, Track
 
 MUST_INSIDE_P99_MS: Final = 5.0
-_BEGIN_MS: Final = 3_000  # the emulator makes its blocks beforehand
+_BEGIN_S: Final = 1.0  # the readers are there before the first block
 _PATIENCE: Final = Patience(quiet_s=2.0)
 
 
@@ -65,8 +66,8 @@ def run(given: argparse.Namespace) -> Report:
 class _Reader:
     """One contact's sound and how late each block was."""
 
-    def __init__(self, start_ms: int) -> None:
-        self.start_ms = start_ms
+    def __init__(self) -> None:
+        self.contact = Contact("c-1")
         self.arrived_s = 0.0
         self.inside_ms: list[float] = []
         self.whole_ms: list[float] = []
@@ -76,11 +77,12 @@ class _Reader:
 
     async def give(self, facts: Sequence[Fact]) -> None:
         now_s, now_ms = time.perf_counter(), time.time() * 1_000
+        start_ms = self.contact.start_ms or 0  # known with the first piece
         for fact in facts:
             if isinstance(fact, Piece):
                 end = fact.first_sample + len(fact.pcm) // 2
                 self.inside_ms.append((now_s - self.arrived_s) * 1_000)
-                (self.whole_ms if self.is_named else self.held_ms).append(now_ms - self.start_ms - end / SAMPLES_PER_MS)
+                (self.whole_ms if self.is_named else self.held_ms).append(now_ms - start_ms - end / SAMPLES_PER_MS)
                 self.sound[fact.track] += fact.pcm
         self.is_named = self.is_named or any(isinstance(fact, FragmentDone) for fact in facts)
 
@@ -127,9 +129,9 @@ async def _read(url: str, start_ms: int, contacts: int) -> list[_Reader]:
         assert connector is not None
         loop = asyncio.get_running_loop()
         connector._factory = lambda: _Handler(loop=loop)  # type: ignore[assignment]  # where aiohttp makes its handlers
-        readers = [_Reader(start_ms) for _ in range(contacts)]
+        readers = [_Reader() for _ in range(contacts)]
         readings = [
-            Reading(_Stream(http, account, f"s{number}", one), Contact("c-1"), start_ms, one.give, _PATIENCE)
+            Reading(_Stream(http, account, f"s{number}", one), one.contact, start_ms, one.give, _PATIENCE)
             for number, one in enumerate(readers)
         ]
         await asyncio.gather(*(reading.run() for reading in readings))
@@ -147,13 +149,17 @@ def _emulate(seconds: float, contacts: int, told: Connection) -> None:
 
 async def _serve(call: Call, contacts: int, told: Connection) -> None:
     async with kvs_emulator.serve(kvs_emulator.Serving(limits=kvs_emulator.Limits(idle_s=2.0))) as server:
-        start_ms = kvs_emulator.wall_ms() + _BEGIN_MS
-        take = kvs_emulator.Take(call.customer.tobytes(), call.agent.tobytes(), "c-1", start_ms)
         streams = [server.stream(f"s{number}") for number in range(contacts)]
-        told.send((server.url, start_ms))
-        await asyncio.sleep((start_ms - kvs_emulator.wall_ms()) / 1_000)
-        await asyncio.gather(*(kvs_emulator.play(stream, take) for stream in streams))
+        told.send((server.url, kvs_emulator.wall_ms()))
+        await asyncio.sleep(_BEGIN_S)
+        await asyncio.gather(*(_play(stream, call) for stream in streams))
         await asyncio.Event().wait()
+
+
+async def _play(stream: Stream, call: Call) -> None:
+    start_ms = kvs_emulator.wall_ms()  # of each stream: the first block of all of them takes a while
+    take = kvs_emulator.Take(call.customer.tobytes(), call.agent.tobytes(), "c-1", start_ms)
+    await kvs_emulator.play(stream, take)
 
 
 def _report(call: Call, readers: Sequence[_Reader], cpu_s: float, seconds: float) -> Report:
