@@ -260,6 +260,7 @@ class Contact:
         fragment.is_named = True
         if whose == "other" and fragment.whose == "ours" and fragment.is_new:
             self._facts += self._sound.retract()
+            fragment.is_new = False
         fragment.whose = whose
         self._settle_limbo(fragment)
         if whose == "other":

@@ -88,7 +88,9 @@ class Sound:
         return self._lines[gap.track].fill(gap.first_sample, gap.end_sample)
 
     def retract(self) -> list[Retracted]:
-        """Take back what the fragment at hand gave."""
+        """Take back what the fragment at hand gave; read again, it is as if it had not been there."""
+        self._forget_doubts()
+        self._given = {}
         return [Retracted(track, end) for track, end in self._before.items() if self._lines[track].cut(end)]
 
     def doubt(self, *, is_damaged: bool) -> None:
@@ -100,6 +102,9 @@ class Sound:
 
     def trust(self) -> None:
         """The fragment at hand is whole."""
+        self._forget_doubts()
+
+    def _forget_doubts(self) -> None:
         if self._doubted:
             self._doubted = {key: checksum for key, checksum in self._doubted.items() if key not in self._given}
 

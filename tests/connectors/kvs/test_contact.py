@@ -30,6 +30,7 @@ from tests.connectors.kvs.documents import (
     aws,
     block,
     cluster,
+    damage,
     drawn,
     endless,
     info,
@@ -190,6 +191,17 @@ def test_what_another_contact_gave_under_the_same_recording_is_taken_back() -> N
     assert contact.is_over
 
 
+def test_name_that_was_damaged_is_read_again() -> None:
+    contact, fragments = Contact(CONTACT), [made(0), made(1)]
+    response = joined(fragments)
+    at = response.rindex(CONTACT.encode())
+    heard = of(told(contact, response[: at + 8] + bytes(500) + response[at + 8 :] + made(2).data))
+    assert heard.all(Retracted)
+    assert heard.all(Broken)
+    heard.take(told(contact, fragments[1].data))
+    assert truth(fragments) == heard.pcm
+
+
 @pytest.mark.parametrize("named", [0, 1, 2, 3])
 def test_fragments_without_a_name_are_whose_their_recording_is(named: int) -> None:
     fragments = [made(index, CONTACT if index == named else None) for index in range(4)]
@@ -328,8 +340,8 @@ def test_damage_ends_the_response_twice_and_is_left_behind_then() -> None:
 def responses(fragments: Sequence[Made], seed: int) -> tuple[Callable[[Contact], bytes], random.Random]:
     """Return what makes one response after another: early, late or exact beginnings, and a cut or garbage.
 
-    There is garbage twice at most, since a fragment that is damaged at every reading is left behind, and not in the
-    last fragment, where damage may be the end of the response for all that the parser can tell.
+    There is garbage twice at most, since a fragment that is damaged at every reading is left behind, and only where the
+    parser tells of it: in the last fragment it may be the end of the response, in a block it may be sound.
     """
     dice, damages = random.Random(seed), [0, 1]
 
@@ -339,9 +351,11 @@ def responses(fragments: Sequence[Made], seed: int) -> tuple[Callable[[Contact],
         chosen = fragments[start : start + dice.randint(1, 5)]
         whole = joined(chosen)
         place = dice.randrange(len(whole) + 1)
-        if damages and dice.random() < 0.3 and place <= len(whole) - len(chosen[-1].data):
+        dirty = whole[:place] + dice.randbytes(dice.randint(100, 400)) + whole[place:]
+        is_before_last = place <= len(whole) - len(chosen[-1].data)
+        if damages and dice.random() < 0.3 and is_before_last and damage(read([dirty])):
             damages.pop()
-            return whole[:place] + dice.randbytes(dice.randint(100, 400)) + whole[place:]
+            return dirty
         return whole[: dice.choice((len(whole), place))]
 
     return one, dice
