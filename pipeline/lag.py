@@ -174,15 +174,19 @@ def _committed(settings: Settings, group: str, partitions: list[TopicPartition])
     own: dict[str, str] = {"group.id": settings.topic_prefix + group, "isolation.level": "read_uncommitted"}
     consumer = clients.tail_consumer(settings.kafka_bootstrap, **own)
     try:
-        return consumer.committed(partitions, timeout=_REQUEST_S)
+        return clients.patiently(lambda: consumer.committed(partitions, timeout=_REQUEST_S), _REQUEST_S)
     finally:
         consumer.close()
 
 
 def _offsets(admin: AdminClient, partitions: Sequence[TopicPartition], spec: OffsetSpec) -> dict[tuple[str, int], int]:
     """Ask for one end of many partitions in one request."""
-    answers = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=_REQUEST_S)
-    return {(one.topic, one.partition): answer.result(_REQUEST_S).offset for one, answer in answers.items()}
+
+    def ask() -> dict[tuple[str, int], int]:
+        answers = admin.list_offsets(dict.fromkeys(partitions, spec), request_timeout=_REQUEST_S)
+        return {(one.topic, one.partition): answer.result(_REQUEST_S).offset for one, answer in answers.items()}
+
+    return clients.patiently(ask, _REQUEST_S)  # a topic that has just been made has no leader yet
 
 
 def _age_s(consumer: Consumer, settings: Settings, place: _Place, offset: int) -> float:

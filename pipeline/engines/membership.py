@@ -11,7 +11,6 @@ import logging
 import struct
 import threading
 import time
-import warnings
 from collections.abc import Mapping, Sequence
 
 from confluent_kafka import Consumer, KafkaException
@@ -86,8 +85,10 @@ class Orphans:
     def _look(self) -> None:
         # Not `describe_consumer_groups`: librdkafka 2.16 aborts the process where its broker goes away meanwhile
         # (assertion in rd_kafka_enq_once_del_source_return, its issue 4605).
-        with warnings.catch_warnings(action="ignore", category=DeprecationWarning):
-            (found,) = self._client.list_groups(self._group, timeout=REQUEST_S)
+        answer = self._client.list_groups(self._group, timeout=REQUEST_S)
+        if not answer:  # nobody has joined yet
+            return
+        found = answer[0]
         owners = {str(member.id): _assigned(member.assignment or b"") for member in found.members}
         orphans = self._places() - frozenset[Place]().union(*owners.values())
         if not orphans or found.state != STABLE or owners != self._seen:
