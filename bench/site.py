@@ -90,7 +90,7 @@ class Site:
             try:
                 site.start_all()
                 yield site
-            except Exception:
+            except Exception:  # whatever it is, it is raised again
                 print(site.complaints(), file=sys.stderr)
                 raise
             finally:

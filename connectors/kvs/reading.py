@@ -268,7 +268,7 @@ class Reading:
             first = await response.read()
             if not first:
                 raise StreamFailed("passing", "the response ended")
-        except BaseException:
+        except BaseException:  # also a cancellation: no response stays open
             response.close()
             raise
         old.close()

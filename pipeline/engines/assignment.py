@@ -72,12 +72,9 @@ class Assignment:
     """See the module."""
 
     def __init__(
-        self, consumer: Consumer, bootstrap: str, prefix: str, group: Group, owner: Owner, orphans: Orphans | None
+        self, consumer: Consumer, bootstrap: str, prefix: str, group: Group, owner: Owner, orphans: Orphans
     ) -> None:
-        """Prepare; `start` subscribes on a thread of its own.
-
-        `orphans` is None where the broker assigns (KIP-848).
-        """
+        """Prepare; `start` subscribes on a thread of its own."""
         self._consumer = consumer
         self._bootstrap = bootstrap
         self._prefix = prefix
@@ -99,8 +96,7 @@ class Assignment:
     def start(self) -> None:
         """Begin to consume."""
         self._watchdog.start()
-        if self._orphans is not None:
-            self._orphans.start()
+        self._orphans.start()
         threading.Thread(target=self._work, name="consumer", daemon=True).start()
 
     def beat(self) -> None:
@@ -130,7 +126,7 @@ class Assignment:
             self._join()
             while not self._is_stopping.is_set():
                 self._poll()
-                if self._orphans is not None and self._orphans.are_found():
+                if self._orphans.are_found():
                     membership.leave(self._consumer, REQUEST_S)
                     self._join()
             self._on_loop(self._owner.end(list(self._owner.assigned), is_lost=self._is_abandoned))
@@ -156,8 +152,7 @@ class Assignment:
 
     def _finish(self, outcome: Exception | None) -> None:
         self._watchdog.stop()
-        if self._orphans is not None:
-            self._orphans.stop()
+        self._orphans.stop()
         if outcome is None:
             self.ended.set_result(None)
         else:

@@ -428,7 +428,6 @@ def _consumer(config: WorkerConfig, group: Group) -> Consumer:
     )
 
 
-def _orphans(config: WorkerConfig, group: Group) -> Orphans | None:
-    if config.group_protocol != "classic":
-        return None
-    return Orphans(config.bootstrap, config.prefix + group.name, [config.prefix + group.inputs[0]], config.member)
+def _orphans(config: WorkerConfig, group: Group) -> Orphans:
+    member = config.member if config.group_protocol == "classic" else None
+    return Orphans(config.bootstrap, config.prefix + group.name, [config.prefix + group.inputs[0]], member)

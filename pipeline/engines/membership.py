@@ -42,14 +42,15 @@ def leave(consumer: Consumer, limit_s: float) -> None:
 class Orphans:
     """Looks on a thread of its own for partitions that nobody owns."""
 
-    def __init__(self, bootstrap: str, group: str, topics: Sequence[str], instance_id: str) -> None:
+    def __init__(self, bootstrap: str, group: str, topics: Sequence[str], instance_id: str | None) -> None:
         """Prepare; `start` begins to look.
 
         Args:
             bootstrap: the broker's address.
             group: consumer group, prefix included.
             topics: what its members subscribe to.
-            instance_id: this member's.
+            instance_id: this member's; None where there is nothing to look for, because it is no static member or
+                the broker assigns (KIP-848).
         """
         self._group = group
         self._topics = topics
@@ -63,6 +64,8 @@ class Orphans:
 
     def start(self) -> None:
         """Begin to look."""
+        if self._instance_id is None:
+            return
         threading.Thread(target=self._work, name="orphans", daemon=True).start()
 
     def stop(self) -> None:

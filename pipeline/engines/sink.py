@@ -67,8 +67,8 @@ def run(
     try:
         if _prepare(sink, should_stop):
             topics = [prefix + topic for topic in sink.topics]
+            orphans = Orphans(bootstrap, prefix + sink.name, topics, instance_id)
             consumer = clients.consumer(bootstrap, prefix + sink.name, instance_id=instance_id, on_commit=_on_commit)
-            orphans = Orphans(bootstrap, prefix + sink.name, topics, instance_id) if instance_id else None
             _SinkLoop(sink, consumer, clients.producer(bootstrap), prefix, should_stop, orphans).run(on_progress)
     finally:
         sink.close()
@@ -99,7 +99,7 @@ class _SinkLoop:
         producer: Producer,
         prefix: str,
         should_stop: threading.Event,
-        orphans: Orphans | None,
+        orphans: Orphans,
     ) -> None:
         self._sink = sink
         self._prefix = prefix
@@ -113,14 +113,13 @@ class _SinkLoop:
 
     def run(self, on_progress: Callable[[], None]) -> None:
         """Take, write, commit."""
-        if self._orphans is not None:
-            self._orphans.start()
+        self._orphans.start()
         try:
             self._join()
             while not self._should_stop.is_set():
                 self._take()
                 self._settle()
-                if self._orphans is not None and self._orphans.are_found():
+                if self._orphans.are_found():
                     leave(self._consumer, REQUEST_S)
                     self._join()
                 if not self._batch and self._consumer.assignment():
@@ -130,8 +129,7 @@ class _SinkLoop:
         finally:
             # Commits under way are answered before the member leaves.
             self._consumer.close()
-            if self._orphans is not None:
-                self._orphans.stop()
+            self._orphans.stop()
 
     def _join(self) -> None:
         topics = [self._prefix + topic for topic in self._sink.topics]
