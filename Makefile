@@ -35,6 +35,7 @@ soak: setup  ## what is too long for test; writes reports to bench/results
 	TRUNKLINE_EXAMPLES=2000 $(BIN)/python -m pytest tests/simulation/test_whole.py
 	TRUNKLINE_EXAMPLES=4000 $(BIN)/python -m pytest tests/connectors/kvs/test_contact.py -k schedule
 	TRUNKLINE_EXAMPLES=200 $(BIN)/python -m pytest tests/connectors/kvs/test_reading.py -k drawn
+	SOAK=1 $(BIN)/python -m pytest tests/system/test_capture.py
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group soak
 	$(BIN)/python -m tests.connectors.kvs.fuzz --seconds 600
 

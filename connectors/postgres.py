@@ -28,6 +28,7 @@ from pipeline.errors import PeerUnavailable, RecordRefused, TrunklineError
 from topics.codec import to_json
 from topics.records import (
     SAMPLES_PER_MS,
+    AudioCoverage,
     AudioRedaction,
     ContactEvent,
     Guidance,
@@ -45,7 +46,7 @@ SILENCE_LIMIT_MS = 10_000  # of a server that takes our packets and does not ack
 REFUSED_CLASSES = frozenset({"22", "23", "54"})
 
 _Row = dict[str, object]
-_Stored = TypeVar("_Stored", RedactedTurn, Moments, AudioRedaction)
+_Stored = TypeVar("_Stored", RedactedTurn, Moments, AudioRedaction, AudioCoverage)
 _Keyed = TypeVar("_Keyed")
 
 _TABLES: LiteralString = """
@@ -78,6 +79,10 @@ CREATE TABLE IF NOT EXISTS {schema}.audio_redactions (
     tenant text, turn_id text, contact_id text NOT NULL, rev bigint NOT NULL,
     spans jsonb NOT NULL, PRIMARY KEY (tenant, turn_id));
 CREATE INDEX IF NOT EXISTS audio_redactions_contact ON {schema}.audio_redactions (contact_id);
+CREATE TABLE IF NOT EXISTS {schema}.audio_coverage (
+    tenant text, contact_id text, leg int NOT NULL, rev bigint NOT NULL, start_ms bigint NOT NULL,
+    customer_sample bigint NOT NULL, agent_sample bigint NOT NULL, missing jsonb NOT NULL, is_end boolean NOT NULL,
+    reason text NOT NULL, PRIMARY KEY (tenant, contact_id));
 CREATE TABLE IF NOT EXISTS {schema}.feedback (
     tenant text, guidance_id text, agent text, contact_id text NOT NULL, action text NOT NULL,
     noted_ms bigint NOT NULL, source_offset bigint NOT NULL, PRIMARY KEY (tenant, guidance_id, agent));
@@ -183,6 +188,7 @@ class PostgresSink:
         "contact.events",
         "transcript.redacted",
         "audio.redactions",
+        "audio.coverage",
         "moments",
         "guidance",
         "guidance.feedback",
@@ -235,23 +241,26 @@ class PostgresSink:
         yield self._upsert("turns", turns, _turn_row)
         yield self._upsert("moments", _of(Moments, batch), _moments_row)
         yield self._upsert("audio_redactions", _of(AudioRedaction, batch), _audio_row)
+        yield self._upsert("audio_coverage", _of(AudioCoverage, batch), _coverage_row, "contact_id")
         yield self._composed(_CAUSE), cause_rows
         yield self._composed(_HINT), [_hint_row(*one) for one in _newest_hints(guidance)]
         yield self._composed(_WITHDRAW), cause_rows
         yield self._composed(_FEEDBACK), _feedback_rows(batch)
 
     def _upsert(
-        self, table: str, records: list[_Stored], row_of: Callable[[_Stored], _Row]
+        self, table: str, records: list[_Stored], row_of: Callable[[_Stored], _Row], key: str = "turn_id"
     ) -> tuple[sql.Composed, list[_Row]]:
-        """Replace the rows of (tenant, turn_id) whose revision is lower."""
-        rows = [row_of(one) for one in _newest(records, lambda one: (one.tenant, one.turn_id), lambda one: one.rev)]
+        """Replace the rows of (tenant, key) whose revision is lower."""
+        newest = _newest(records, lambda one: (one.tenant, getattr(one, key)), lambda one: one.rev)
+        rows = [row_of(one) for one in newest]
         names = sorted(rows[0]) if rows else []
         statement = sql.SQL(
-            "INSERT INTO {table} AS stored ({names}) VALUES ({values}) ON CONFLICT (tenant, turn_id)"
+            "INSERT INTO {table} AS stored ({names}) VALUES ({values}) ON CONFLICT (tenant, {key})"
             " DO UPDATE SET ({names}) = ROW ({excluded}) WHERE stored.rev < excluded.rev"
         )
         return statement.format(
             table=sql.SQL("{}.{}").format(self._schema, sql.Identifier(table)),
+            key=sql.Identifier(key),
             names=sql.SQL(", ").join(map(sql.Identifier, names)),
             values=sql.SQL(", ").join(map(sql.Placeholder, names)),
             excluded=sql.SQL(", ").join(sql.SQL("excluded.{}").format(sql.Identifier(name)) for name in names),
@@ -349,6 +358,10 @@ def _turn_part(record: _Stored, *names: str) -> _Row:
     content = to_json(record)
     row = {name: content[name] for name in ("tenant", "contact_id", "turn_id", "rev", *names)}
     return {name: Jsonb(value) if isinstance(value, list) else value for name, value in row.items()}
+
+
+def _coverage_row(record: AudioCoverage) -> _Row:
+    return {name: Jsonb(value) if isinstance(value, list) else value for name, value in to_json(record).items()}
 
 
 def _cause_row(record: Guidance) -> _Row:

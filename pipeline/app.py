@@ -20,7 +20,8 @@ from pipeline.topology import group_names, group_of
 from topics import generations
 from topics.records import Track, Word
 
-if TYPE_CHECKING:  # it imports faust, which is an extra
+if TYPE_CHECKING:  # it imports faust, which is an extra, and botocore, which takes its time
+    from connectors.kvs.account import Account
     from pipeline.engines.faust import FaustWorker
 
 _ADDRESSES = {"postgres": "postgres_dsn", "redis": "redis_url"}
@@ -108,7 +109,7 @@ def check_group(settings: Settings, group: str) -> None:
 
     Raises:
         InputError: the name is none of `GROUPS`, a store's address is not set, the recogniser is unknown, or the
-            engine cannot run.
+            engine cannot run, or there are no AWS credentials.
     """
     if group not in GROUPS:
         raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
@@ -118,6 +119,8 @@ def check_group(settings: Settings, group: str) -> None:
         check_engine(settings)
         if "asr" in group_of(group).services:
             check_recogniser(settings.asr)
+        if "kvs" in group_of(group).services:
+            _account(settings)
 
 
 def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = True) -> Mapping[str, Service]:
@@ -129,9 +132,10 @@ def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = Tru
         is_paced: whether a scripted recogniser takes its time.
 
     Raises:
-        InputError: the recogniser is unknown or its file malformed.
+        InputError: the recogniser is unknown, its file malformed, or there are no AWS credentials.
     """
     makers: dict[str, Callable[[], Service]] = {
+        "kvs": lambda: _listener(settings),
         "asr": lambda: _recogniser(settings.asr, is_paced=is_paced),
         "objects": lambda: _objects(settings.objects_dir),
     }
@@ -207,6 +211,18 @@ def _gateway(settings: Settings) -> Callable[[Callable[[int], None]], Awaitable[
         "127.0.0.1",
         settings.gateway_port,
     )
+
+
+def _listener(settings: Settings) -> Service:
+    from connectors.kvs.listening import Listener
+
+    return Listener(_account(settings)).answer
+
+
+def _account(settings: Settings) -> "Account":
+    from connectors.kvs import account
+
+    return account.find(settings.kvs_region or None, settings.kvs_endpoint_url or None)
 
 
 def _objects(root: Path) -> Service:

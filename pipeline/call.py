@@ -36,7 +36,8 @@ from topics.catalogue import TOPICS
 from topics.keys import contact_key
 from topics.records import Guidance, Policy, Record
 
-STAGES_OF_A_CALL = tuple(stage for stage in STAGES if stage.group != "archive")  # the call's files are its archive
+# The files are the call's source, and its archive.
+STAGES_OF_A_CALL = tuple(stage for stage in STAGES if stage.group not in {"capture", "archive"})
 _PARTITIONS = 1  # one contact has one key
 _WAIT_S = 0.2
 _FULL_QUEUE_WAIT_S = 0.01

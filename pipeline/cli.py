@@ -223,7 +223,7 @@ def explain(
 
 @app.command()
 def run(
-    group: Annotated[str, typer.Option(help="speech, language, archive, postgres, redis or gateway.")],
+    group: Annotated[str, typer.Option(help="capture, speech, language, archive, postgres, redis or gateway.")],
     workers: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
     engine: Annotated[str | None, typer.Option(help="kafka (the default) or faust.")] = None,
 ) -> None:

@@ -31,10 +31,12 @@ class Ask:
     Attributes:
         ask_id: unique within the contact's state; the same state names the same asks after a restore.
         service: the name in the stage row's `services`.
+        is_standing: it waits for news of the world; no record is the cause of what the answer brings.
     """
 
     ask_id: str
     service: str
+    is_standing: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,6 +53,8 @@ class Machine(Generic[S]):
     """
 
     state: type[S]
+    # Whether a record of a contact that is over says nothing new; otherwise it is dead-lettered.
+    drops_late: bool = False
 
     def on_record(self, state: S, record: Record) -> Sequence[Record]:
         """Advance one contact by one record and return what follows from it, oldest first.

@@ -49,6 +49,10 @@ class Settings(BaseSettings):
         "at_least_once", description="exactly_once is refused: Faust 0.15.3 doubles and loses records with it"
     )
     asr: str = Field("moonshine", description="moonshine, or scripted:REF.json")
+    kvs_region: str = Field(
+        "", description="AWS region of the audio streams; empty means the one that AWS's tools find"
+    )
+    kvs_endpoint_url: str = Field("", description="where Kinesis Video Streams is asked; empty means the region's own")
     objects_dir: Path = Field(Path(".trunkline/objects"), description="where redacted audio is stored")
     postgres_dsn: SecretStr = Field(SecretStr(""), description="PostgreSQL; empty means none")
     redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey; empty means none")

@@ -11,6 +11,7 @@ from typing import Any
 from pipeline.machine import Machine
 from pipeline.stages.archive import Archive
 from pipeline.stages.asr import Asr
+from pipeline.stages.capture import Capture
 from pipeline.stages.inference import Inference
 from pipeline.stages.policy import PolicyEngine
 from pipeline.stages.redaction import Redactor
@@ -43,6 +44,7 @@ class Stage:
 
 
 STAGES: tuple[Stage, ...] = (
+    Stage("capture", "capture", ("contact.events",), ("audio.frames", "audio.coverage"), Capture, services=("kvs",)),
     Stage("vad", "speech", ("audio.frames",), ("speech.marks",), Vad),
     Stage("asr", "speech", ("audio.frames", "speech.marks"), ("transcript.words",), Asr, services=("asr",)),
     Stage("transcript", "language", ("transcript.words",), ("transcript.raw",), Assembler),

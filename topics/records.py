@@ -3,9 +3,9 @@
 The `.avsc` file is the truth; `tests/topics/test_records.py` compares each class with it field by field.
 This module owns meaning and identity, not bytes (`codec.py`) and not places (`catalogue.py`).
 
-Units, everywhere but in `Generation`: `*_ms` is audio time in milliseconds from the contact's start; `*_sample` counts
-8 kHz samples of one track from the contact's start; ranges are half-open. `rev` is epoch * 2**24 + n, stamped by the
-engine; of two records with one identity the higher `rev` wins.
+Units, everywhere but in `Generation` and where a field says epoch: `*_ms` is audio time in milliseconds from the
+contact's start; `*_sample` counts 8 kHz samples of one track from the contact's start; ranges are half-open. `rev` is
+epoch * 2**24 + n, stamped by the engine; of two records with one identity the higher `rev` wins.
 """
 
 from collections.abc import Hashable
@@ -98,6 +98,52 @@ class ContactEvent:
     @property
     def identity(self) -> Hashable:
         return (self.schema, self.contact_id, self.leg, self.kind)
+
+
+@dataclass(frozen=True, slots=True)
+class MediaStarted:
+    """A contact's audio flows into a stream of Kinesis Video Streams."""
+
+    schema: ClassVar[str] = "media_started"
+    tenant: str
+    contact_id: str
+    stream: str  # its ARN
+    start_ms: int  # epoch milliseconds, as Connect told it
+    first_fragment: str
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id, self.stream)
+
+
+@dataclass(frozen=True, slots=True)
+class MissingAudio:
+    """Samples [first_sample, end_sample) of one track that neither the stream nor its archive has."""
+
+    track: Track
+    first_sample: int
+    end_sample: int
+
+
+@dataclass(frozen=True, slots=True)
+class AudioCoverage:
+    """How much of a contact's audio has been read from its stream."""
+
+    schema: ClassVar[str] = "audio_coverage"
+    tenant: str
+    contact_id: str
+    leg: int
+    start_ms: int  # epoch milliseconds of the contact's first sample: where audio time begins
+    customer_sample: int  # how far the track has been read
+    agent_sample: int
+    missing: tuple[MissingAudio, ...]
+    is_end: bool  # nothing follows
+    reason: str  # why it is over; empty before
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id)
 
 
 @dataclass(frozen=True, slots=True)

@@ -147,16 +147,16 @@ class Feed:
             self.counts[f"guidance_by_{way}"] += 1
 
     def _read(self, message: Message) -> Shown | None:
-        """Decode a record; None for one that its topic must not carry, such as a turn before redaction."""
+        """Decode a record; None for what no screen shows, and for one that its topic must not carry."""
         _, topic = self._parts(message)
         try:
             record = decode(message.value() or b"")
         except RecordRefused:
             record = None
-        if isinstance(record, Shown) and isinstance(record, TOPICS[topic].records):
-            return record
-        self._skip(topic, message.partition(), message.offset())
-        return None
+        if not isinstance(record, TOPICS[topic].records):
+            self._skip(topic, message.partition(), message.offset())
+            return None
+        return record if isinstance(record, Shown) else None
 
     def _parts(self, message: Message) -> tuple[int, str]:
         """Return generation and topic of a record."""

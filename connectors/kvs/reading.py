@@ -28,6 +28,7 @@ from connectors.kvs.service import Kind, Listed, Response, Service, StreamFailed
 from topics.records import SAMPLES_PER_MS
 
 Give = Callable[[Sequence[Fact]], Awaitable[None]]
+Room = Callable[[], Awaitable[None]]
 Reason = Literal["other contact", "no more audio", "idle"]
 
 _AHEAD_MS: Final = 2_000  # the producer's clock against the contact's start; fragments have about a second
@@ -80,7 +81,13 @@ class Reading:
     """Reads one contact to its end."""
 
     def __init__(
-        self, service: Service, contact: Contact, start_ms: int, give: Give, patience: Patience | None = None
+        self,
+        service: Service,
+        contact: Contact,
+        start_ms: int,
+        give: Give,
+        patience: Patience | None = None,
+        room: Room | None = None,
     ) -> None:
         """Bind what is read.
 
@@ -90,11 +97,13 @@ class Reading:
             start_ms: epoch milliseconds of the contact's start, as Connect told it.
             give: takes facts; reading waits for it, and it is never called again before it has returned.
             patience: how long what is waited for.
+            room: waits until the stream's next sound may be given; the archive's is given meanwhile.
         """
         self._service = service
         self._contact = contact
         self._start_ms = start_ms
         self._giving = give
+        self._room = room
         self._patience = patience or Patience()
         self._turn = asyncio.Lock()
         self._limit: asyncio.Timeout | None = None
@@ -326,6 +335,8 @@ class Reading:
         left_s = due_s - loop.time()
         self._limit.reschedule(None)
         await self._give(facts)
+        if self._room is not None:
+            await self._room()
         if any(type(fact) is Piece and not fact.is_late for fact in facts):
             self._attempt, self._quiet_since_s = 0, None
             left_s = self._patience.idle_s

@@ -313,7 +313,11 @@ class KafkaWorker:
             raise EngineFault(f"{REFUSED_LIMIT} records in a row were refused")
 
     async def _answer(self, partition: int, owned: _Owned, question: Question) -> None:
-        """Ask the service and feed its answer, unless the partition has changed hands since."""
+        """Ask the service and feed its answer, unless the partition has changed hands since.
+
+        A full producer queue holds questions back: each answer may bring outputs, and the next question.
+        """
+        await self._outbox.room()
         answer = await ask(self._services, question)
         if self._owned.get(partition) is not owned:
             return
@@ -324,7 +328,6 @@ class KafkaWorker:
             self._is_in_doubt = True
             raise
         self._metrics.questions.set(len(self._answers))
-        await self._outbox.room()
 
     def _note_failure(self, answer: asyncio.Task[None]) -> None:
         """End the worker with what an answer's task raised: nobody awaits it."""

@@ -66,6 +66,7 @@ class Task:
             for stage in group.stages
             for topic in stage.inputs
         }
+        self._drops_late = all(machines[name].drops_late for name in self._stages)
         self._replayers = tuple(name for name in self._stages if _replays(machines[name]))
         self._retention_ms = max(TOPICS[topic].retention_ms for topic in group.inputs)
 
@@ -115,6 +116,8 @@ class Task:
         if given.topic == self._lead:
             self._contacts.pass_time(given.cause_ms)
         shut = self._contacts.shut.get(given.key)
+        if shut is not None and shut[0] == OVER and self._drops_late:
+            return Effects()
         if shut is not None:
             return Effects(refusal=RecordRefused(shut[0]), is_follower=True)
         contact = self._contacts.touch(given.key)
@@ -159,6 +162,7 @@ class Task:
         if contact is None or ask.ask_id not in waiting:
             return Effects()
         _, cause_ms = waiting.pop(ask.ask_id)
+        self._contacts.touch(key)
         step = _Step(key, contact, cause_ms, touched={stage})
         cell = contact.cells[stage]
         self._emit(step, self._stages[stage], self._machines[stage].on_reply(cell.state, ask, answer))
@@ -233,8 +237,9 @@ class Task:
             for ask in wanted:
                 if ask.ask_id not in flying:
                     request = machine.request(cell.state, ask)
-                    flying[ask.ask_id] = (ask, step.cause_ms)
-                    step.effects.questions.append(Question(name, step.key, ask, request, step.cause_ms))
+                    cause_ms = 0 if ask.is_standing else step.cause_ms
+                    flying[ask.ask_id] = (ask, cause_ms)
+                    step.effects.questions.append(Question(name, step.key, ask, request, cause_ms))
 
     def _hold(self, effects: Effects) -> Effects:
         if self._catch_up is not None:

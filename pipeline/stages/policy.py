@@ -21,6 +21,7 @@ from topics.records import (
     ContactEvent,
     GuidanceRequest,
     Hint,
+    MediaStarted,
     Moment,
     Moments,
     Policy,
@@ -189,7 +190,7 @@ class PolicyEngine(Machine[PolicyState]):
             case Watermark():
                 self._pin(state, record.tenant)
                 return _on_watermark(state, record)
-            case ContactEvent():
+            case ContactEvent() | MediaStarted():
                 self._pin(state, record.tenant)
                 return ()
             case _:

@@ -1,17 +1,31 @@
 """Calls for the simulation: short text calls that each hold one difficulty, a longer one, and a call with audio."""
 
 from collections.abc import Coroutine, Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from pathlib import Path
 
 from connectors import files, policies
-from connectors.files import Call
+from connectors.files import FRAME_SAMPLES, Call
 from connectors.scripted import ScriptedAsr
 from pipeline.stages.archive import PutAudio, PutManifest, Stored
+from pipeline.stages.capture import Heard, Listen
 from pipeline.topology import STAGES
 from tests.simulation.remembered import REMEMBERING
 from tests.simulation.world import Answer, Event, Script
 from topics.keys import contact_key
-from topics.records import SAMPLES_PER_MS, ContactEvent, Record, SegmentWords, Track, Watermark, Word
+from topics.records import (
+    SAMPLE_RATE_HZ,
+    SAMPLES_PER_MS,
+    AudioFrame,
+    ContactEvent,
+    MediaStarted,
+    Record,
+    SegmentWords,
+    Track,
+    Watermark,
+    Word,
+)
 
 DEMO = Path(__file__).parents[2] / "pipeline" / "demo"
 TENANT = "local"
@@ -87,11 +101,13 @@ def text(contacts: Sequence[str] = CONTACTS) -> Script:
 
 def whole(contact: str = "demo") -> dict[str, Script]:
     """The beginning of the demo call through every stage; pure functions are remembered across schedules."""
-    recorded = files.read_call(DEMO / "customer.wav", DEMO / "agent.wav")
-    samples = WHOLE_S * 1_000 * SAMPLES_PER_MS
-    call = Call(recorded.customer[:samples], recorded.agent[:samples])
     key = contact_key(TENANT, contact)
-    events = tuple(Event(due.topic, key, due.record) for due in files.frames(call, TENANT, contact))
+    records = (
+        ContactEvent(TENANT, contact, 0, "started", 0, ""),
+        MediaStarted(TENANT, contact, "stream", 0, "1"),
+        ContactEvent(TENANT, contact, 0, "ended", 1_000 * WHOLE_S, ""),
+    )
+    events = tuple(Event("contact.events", key, record) for record in records)
     return {"the demo call": Script(REMEMBERING, POLICIES, events, services)}
 
 
@@ -108,10 +124,28 @@ class Shelf:
         return Stored()
 
 
+def stream(request: object) -> object:
+    """Answer with the next record of the demo call; the place is its number."""
+    assert isinstance(request, Listen)
+    at, frames = int(request.place or b"0"), _frames(request.contact_id)
+    until = min((at + 1) * FRAME_SAMPLES, WHOLE_S * SAMPLE_RATE_HZ)
+    over = "no more audio" if at + 1 >= len(frames) else ""
+    return Heard(tuple(frames[at : at + 1]), b"%d" % (at + 1), 0, until, until, over=over)
+
+
+@cache
+def _frames(contact: str) -> Sequence[AudioFrame]:
+    recorded = files.read_call(DEMO / "customer.wav", DEMO / "agent.wav")
+    samples = WHOLE_S * SAMPLE_RATE_HZ
+    call = Call(recorded.customer[:samples], recorded.agent[:samples])
+    records = [due.record for due in files.frames(call, TENANT, contact)]
+    return [replace(record, leg=0) for record in records if isinstance(record, AudioFrame)]
+
+
 def services() -> Mapping[str, Answer]:
-    """Answer at once: the words of the reference, and a shelf for the audio."""
+    """Answer at once: the call's audio, the words of the reference, and a shelf for what is redacted."""
     asr = ScriptedAsr(DEMO / "reference.json", is_paced=False)
-    return {"asr": lambda request: _result(asr.answer(request)), "objects": Shelf()}  # type: ignore[arg-type]  # the engine promises the type
+    return {"kvs": stream, "asr": lambda request: _result(asr.answer(request)), "objects": Shelf()}  # type: ignore[arg-type]  # the engine promises the type
 
 
 def _result(coroutine: Coroutine[object, None, object]) -> object:

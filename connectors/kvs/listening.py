@@ -1,0 +1,200 @@
+"""The service `kvs`: reads the contacts that are asked for, and answers with what has come of each.
+
+One session a contact, opened by its first question and closed with it: when nobody waits for its answer any more, the
+partition has another owner. An answer comes as soon as there is an audio record, and after a second without one.
+"""
+
+import asyncio
+import logging
+from collections.abc import Sequence
+from typing import Final
+from weakref import WeakValueDictionary
+
+import aiohttp
+import msgspec
+
+from connectors.kvs import service
+from connectors.kvs.account import Account
+from connectors.kvs.contact import Contact
+from connectors.kvs.facts import Checkpoint, Ended, Fact, FragmentDone
+from connectors.kvs.outflow import Outflow
+from connectors.kvs.reading import Patience, Reading
+from connectors.kvs.service import Service, StreamFailed
+from pipeline.errors import PeerUnavailable
+from pipeline.stages.capture import Heard, Listen
+from topics.records import AudioFrame
+
+QUIET_S: Final = 1.0  # architecture section 3, "Time"
+FRAMES: Final = 25  # an answer; nearly 5 s of audio, 1.5 ms of the loop's time
+AHEAD_MS: Final = 4_000  # so much may wait for the engine; then the stream has to
+BEHIND_MS: Final = 5_000  # whoever reads further behind the newest fragment catches up, at a pace
+PACE: Final = 8  # times real time, so that live contacts have the processor too
+UNASKED_S: Final = 30.0  # a session that nobody asks for so long has lost its owner
+FAILED_S: Final = 5.0  # after a failure that trying again at once would not mend
+
+_log = logging.getLogger(__name__)
+
+_Key = tuple[str, str]  # tenant and contact
+
+
+class Listener:
+    """See the module; `answer` is the service."""
+
+    def __init__(
+        self, account: Account, patience: Patience | None = None, *, pace: float = PACE, frames: int = FRAMES
+    ) -> None:
+        """Bind who asks; everything else comes with the questions.
+
+        Args:
+            account: for every stream.
+            patience: how long what is waited for.
+            pace: of catching up, in times of real time.
+            frames: the most that an answer has.
+        """
+        self._account = account
+        self._patience = patience
+        self._pace = pace
+        self._limit = frames
+        self._http: aiohttp.ClientSession | None = None
+        self._streams: WeakValueDictionary[str, Service] = WeakValueDictionary()
+        self._sessions: dict[_Key, _Session] = {}
+
+    async def answer(self, listen: Listen) -> Heard:
+        """Return what has come since the last answer.
+
+        Raises:
+            PeerUnavailable: AWS refuses who asks; ask again.
+        """
+        key = listen.tenant, listen.contact_id
+        session = self._sessions.get(key)
+        if session is None or not session.goes_on(listen):
+            await self._close(key)
+            session = self._sessions[key] = _Session(self._stream(listen.stream), listen, self._patience, self._pace)
+        is_over = True
+        try:
+            heard = await session.next(self._limit)
+            is_over = bool(heard.over)
+        finally:
+            if is_over:
+                await self._close(key)
+        return heard
+
+    async def close(self) -> None:
+        """Close every session."""
+        for key in [*self._sessions]:
+            await self._close(key)
+        if self._http is not None:
+            await self._http.close()
+
+    async def _close(self, key: _Key) -> None:
+        session = self._sessions.pop(key, None)
+        if session is not None:
+            await session.close()
+
+    def _stream(self, name: str) -> Service:
+        """Return what contacts of one stream share, so that they keep its pace together."""
+        self._http = self._http or service.session()
+        return self._streams.setdefault(name, Service(self._http, self._account, name))
+
+
+class _Session:
+    """One contact that is being read."""
+
+    def __init__(self, stream: Service, listen: Listen, patience: Patience | None, pace: float) -> None:
+        checkpoint = msgspec.msgpack.decode(listen.place, type=Checkpoint) if listen.place else None
+        self.answers = listen.number
+        self._contact = Contact(listen.contact_id, checkpoint)
+        self._outflow = Outflow(listen.tenant, listen.contact_id, listen.leg, checkpoint)
+        self._news = asyncio.Event()
+        self._taken = asyncio.Event()
+        self._over = ""
+        self._pace = pace
+        self._not_before_s = 0.0
+        self._loop = asyncio.get_running_loop()
+        reading = Reading(stream, self._contact, listen.start_ms, self._take, patience, self._room)
+        self._reading = asyncio.ensure_future(reading.run())
+        self._reading.add_done_callback(lambda _: self._news.set())
+        self._limit = self._loop.call_later(UNASKED_S, self._reading.cancel)
+
+    def goes_on(self, listen: Listen) -> bool:
+        """Tell whether the question follows this session's last answer; another owner's answers are another's."""
+        return self.answers == listen.number and not self._reading.cancelled()
+
+    async def next(self, limit: int) -> Heard:
+        """Return what has come, `limit` records at most; see the module.
+
+        Raises:
+            PeerUnavailable: reading cannot go on.
+        """
+        self._limit.cancel()
+        frames = await self._frames(limit)
+        self._taken.set()
+        self._limit = self._loop.call_later(UNASKED_S, self._reading.cancel)
+        if not frames and self._reading.done():
+            frames = tuple(self._outflow.rest())
+            self._over = await self._outcome()
+        self.answers += 1
+        checkpoint = self._outflow.checkpoint()
+        return Heard(
+            frames,
+            msgspec.msgpack.encode(checkpoint) if checkpoint else b"",
+            self._contact.start_ms,
+            *self._outflow.ends,
+            self._outflow.missing(),
+            self._over,
+        )
+
+    async def close(self) -> None:
+        """Hang up."""
+        self._limit.cancel()
+        self._reading.cancel()
+        await asyncio.gather(self._reading, return_exceptions=True)
+
+    async def _frames(self, limit: int) -> tuple[AudioFrame, ...]:
+        """Wait for records, for a second at most."""
+        until_s = self._loop.time() + QUIET_S
+        while True:
+            now_s = self._loop.time()
+            frames = self._outflow.frames(now_s, limit)
+            if frames or self._reading.done() or now_s >= until_s:
+                return frames
+            self._news.clear()
+            try:
+                async with asyncio.timeout_at(min(until_s, self._outflow.due_s or until_s)):
+                    await self._news.wait()
+            except TimeoutError:
+                pass
+
+    async def _outcome(self) -> str:
+        """Say why reading is over.
+
+        Raises:
+            PeerUnavailable: it failed, and may succeed later.
+        """
+        try:
+            await self._reading
+        except PeerUnavailable as failed:
+            if isinstance(failed, StreamFailed) and failed.kind == "gone":
+                return "no such stream"
+            _log.warning("a contact cannot be read", extra={"reason": str(failed)})
+            await asyncio.sleep(FAILED_S)
+            raise
+        return self._over
+
+    async def _take(self, facts: Sequence[Fact]) -> None:
+        """Take what reading tells."""
+        now_s = self._loop.time()
+        self._outflow.take(facts, now_s)
+        for fact in facts:
+            if type(fact) is FragmentDone and (fact.behind_now_ms or 0) > BEHIND_MS:
+                self._not_before_s = max(self._not_before_s, now_s) + (fact.end_ms - fact.at_ms) / 1_000 / self._pace
+            elif type(fact) is Ended:
+                self._over = fact.reason
+        self._news.set()
+
+    async def _room(self) -> None:
+        """Let reading go on once there is room, and at its pace."""
+        while self._outflow.waiting_ms > AHEAD_MS:
+            self._taken.clear()
+            await self._taken.wait()
+        await asyncio.sleep(self._not_before_s - self._loop.time())
