@@ -24,6 +24,7 @@ from pipeline.topology import Stage, group_names, group_of
 from topics import admin, codec, generations
 from topics.admin import Found, Refusal, Row
 from topics.catalogue import CATALOGUE, changelog
+from topics.keys import conversation_of
 from topics.records import ContactEvent, Generation
 
 # A contact whose end never came counts as live for so long after its generation was closed: then no input holds a
@@ -246,14 +247,15 @@ def standing(own: Settings) -> Standing:
     states: dict[tuple[str, bytes], bytes] = {}
     over: set[bytes] = set()
     for group in group_names():
-        for (stage, key), value in _newest(read_whole(own.kafka_bootstrap, _places(own, changelog(group)))).items():
-            if stage != SHUT:
-                states[stage, key] = value
-            elif msgspec.msgpack.decode(value)[0] == OVER:
-                over.add(key)
+        rows = _newest(read_whole(own.kafka_bootstrap, _places(own, changelog(group))))
+        held = {place: value for place, value in rows.items() if place[0] != SHUT}
+        shut = {key: msgspec.msgpack.decode(value)[0] for (stage, key), value in rows.items() if stage == SHUT}
+        given_up = {conversation_of(key) for key, reason in shut.items() if reason == OVER}
+        over |= given_up - {conversation_of(key) for _, key in held}
+        states |= held
     behind, begun = lag.unread(own)
     return Standing(
-        live=len(live_contacts(_events(events), {key for _, key in states}, over)),
+        live=len(live_contacts(_events(events), {conversation_of(key) for _, key in states}, over)),
         questions=_questions(states),
         behind=behind,
         begun=begun,
@@ -272,7 +274,7 @@ def live_contacts(
     Args:
         events: of all contacts, each contact's in order.
         known: the contacts that have a state.
-        over: those that a stage group has given up.
+        over: those of which a stage group has given up a leg and holds no other.
     """
     legs: dict[bytes, set[int]] = {key: {0} for key in known}  # who is known without any event is live
     begun: dict[bytes, set[int]] = {}

@@ -6,7 +6,7 @@ Read a row, then the stage's file in `pipeline/stages/`, then `pipeline/engines/
 
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from pipeline.machine import Machine
 from pipeline.stages.archive import Archive
@@ -32,6 +32,7 @@ class Stage:
         machine: makes the stage's logic.
         services: what it asks; each is answered outside the machine, in the engine's process.
         tables: global tables, read whole before the first record.
+        keyed_by: what has a state of its own: each leg, or all legs of a conversation together.
     """
 
     name: str
@@ -41,10 +42,19 @@ class Stage:
     machine: Callable[[], Machine[Any]]  # each machine has a state type of its own
     services: tuple[str, ...] = ()
     tables: tuple[str, ...] = ()
+    keyed_by: Literal["leg", "conversation"] = "leg"
 
 
 STAGES: tuple[Stage, ...] = (
-    Stage("capture", "capture", ("contact.events",), ("audio.frames", "audio.coverage"), Capture, services=("kvs",)),
+    Stage(
+        "capture",
+        "capture",
+        ("contact.events",),
+        ("audio.frames", "audio.coverage"),
+        Capture,
+        services=("kvs",),
+        keyed_by="conversation",
+    ),
     Stage("vad", "speech", ("audio.frames",), ("speech.marks",), Vad),
     Stage("asr", "speech", ("audio.frames", "speech.marks"), ("transcript.words",), Asr, services=("asr",)),
     Stage("transcript", "language", ("transcript.words",), ("transcript.raw",), Assembler),
@@ -85,6 +95,7 @@ class Group:
         tables: global tables of its stages.
         services: what its stages ask.
         gather_ms: how long it may wait for more records; 0 where each is taken at once.
+        keyed_by: as its stages are, all alike.
     """
 
     name: str
@@ -93,6 +104,7 @@ class Group:
     tables: tuple[str, ...]
     services: tuple[str, ...]
     gather_ms: int
+    keyed_by: Literal["leg", "conversation"]
 
 
 def group_of(name: str, stages: tuple[Stage, ...] = STAGES) -> Group:
@@ -112,6 +124,7 @@ def group_of(name: str, stages: tuple[Stage, ...] = STAGES) -> Group:
         tables=_unique(topic for stage in rows for topic in stage.tables),
         services=_unique(service for stage in rows for service in stage.services),
         gather_ms=GATHER_MS.get(name, 0),
+        keyed_by=rows[0].keyed_by,
     )
 
 

@@ -4,6 +4,8 @@ The key of every contact topic is `tenant|root`, so that all legs, both tracks, 
 conversation meet on one partition and every join is local.
 """
 
+_LEG = b"\0"  # between the conversation's key and a later leg's id
+
 
 def contact_key(tenant: str, root: str) -> bytes:
     """Return the key of one conversation.
@@ -13,6 +15,17 @@ def contact_key(tenant: str, root: str) -> bytes:
         root: InitialContactId, or ContactId where that is null.
     """
     return f"{tenant}|{root}".encode()
+
+
+def leg_key(key: bytes, contact_id: str) -> bytes:
+    """Return what names one leg's state: the conversation's key for its first leg, and more for each later one."""
+    own = contact_id.encode()
+    return key if key.partition(b"|")[2] == own else key + _LEG + own
+
+
+def conversation_of(leg: bytes) -> bytes:
+    """Return the conversation's key of what `leg_key` returned."""
+    return leg.partition(_LEG)[0]
 
 
 def partition_of(key: bytes, partitions: int) -> int:

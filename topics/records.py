@@ -107,9 +107,9 @@ class MediaStarted:
     schema: ClassVar[str] = "media_started"
     tenant: str
     contact_id: str
-    stream: str  # its ARN
-    start_ms: int  # epoch milliseconds, as Connect told it
-    first_fragment: str
+    stream: str  # ARN
+    start_ms: int  # since 1970: Connect's StartTimestamp
+    first_fragment: str  # StartFragmentNumber
 
     @property
     def identity(self) -> Hashable:
@@ -133,7 +133,7 @@ class AudioCoverage:
     tenant: str
     contact_id: str
     leg: int
-    start_ms: int  # epoch milliseconds of the contact's first sample: where audio time begins
+    start_ms: int  # since 1970, of the contact's first sample: where audio time begins
     customer_sample: int  # how far the track has been read
     agent_sample: int
     missing: tuple[MissingAudio, ...]

@@ -103,7 +103,7 @@ class _Owned:
     """One assigned partition.
 
     Attributes:
-        applied: by key and topic, the offset of the last record that the state knows.
+        applied: by the state's key and the topic, the offset of the last record that the state knows.
         events: by topic, those that wait to be acknowledged, oldest first; one that came again stands here again.
         looked: by topic, the position at the last look, and how many looks found it unchanged and records after it.
         sent: outputs that no copy of the states has waited for.
@@ -282,17 +282,17 @@ class FaustStage:
         except RecordRefused as refusal:
             owned.task.skip(topic, offset)
             return Effects(refusal=refusal)
-        last = owned.applied.get(key, {}).get(topic, -1)
+        given = Input(topic, offset, key, record, int(message.timestamp * 1_000))
+        applied = owned.applied.setdefault(owned.task.key_of(given), {})
+        last = applied.get(topic, -1)
         if offset <= last and not self._is_replayed(record):
             owned.task.skip(topic, offset)
             return Effects()
-        cause_ms = int(message.timestamp * 1_000)
-        given = Input(topic, offset, key, record, cause_ms)
         if self._owner.has_killed(topic, message.partition, offset):
             return owned.task.refuse(given, RecordRefused("the record has ended its worker twice"))
         effects = owned.task.feed(given)
         if not effects.is_follower:
-            owned.applied.setdefault(key, {})[topic] = max(offset, last)
+            applied[topic] = max(offset, last)
         return effects
 
     def _is_replayed(self, record: Record) -> bool:

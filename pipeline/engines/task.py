@@ -20,6 +20,7 @@ from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Questio
 from pipeline.errors import EngineFault, RecordRefused
 from pipeline.machine import Ask, Machine
 from pipeline.topology import Group, Stage
+from topics import keys
 from topics.catalogue import TOPICS, topic_of
 from topics.records import SAMPLES_PER_MS, AudioFrame, Record, Watermark
 
@@ -37,7 +38,7 @@ _Row = tuple[int, bytes]  # revision and snapshot
 class _Step:
     """One record or answer on its way through the stages."""
 
-    key: bytes
+    key: bytes  # of the state
     contact: Contact
     cause_ms: int
     effects: Effects = field(default_factory=Effects)
@@ -53,6 +54,7 @@ class Task:
         self.epoch = epoch
         self.positions = dict(offsets)  # the next offset of each input topic
         self._lead = group.inputs[0]
+        self._is_by_leg = group.keyed_by == "leg"
         self._machines = machines
         self._contacts = Contacts()
         self._changed: set[tuple[str, bytes]] = set()
@@ -115,15 +117,16 @@ class Task:
         self.skip(given.topic, given.offset)
         if given.topic == self._lead:
             self._contacts.pass_time(given.cause_ms)
-        shut = self._contacts.shut.get(given.key)
+        key = self.key_of(given)
+        shut = self._contacts.shut.get(key)
         if shut is not None and shut[0] == OVER and self._drops_late:
             return Effects()
         if shut is not None:
             return Effects(refusal=RecordRefused(shut[0]), is_follower=True)
-        contact = self._contacts.touch(given.key)
+        contact = self._contacts.touch(key)
         if self._replayers and isinstance(given.record, AudioFrame):
-            self._contacts.keep_audio(given.key, contact, given.offset, _end_ms(given.record))
-        step = _Step(given.key, contact, given.cause_ms)
+            self._contacts.keep_audio(key, contact, given.offset, _end_ms(given.record))
+        step = _Step(key, contact, given.cause_ms)
         step.work.extend([(stage, given.record) for stage in self._readers[given.topic]])
         if isinstance(given.record, Watermark) and given.record.is_end:
             contact.is_ended = True
@@ -133,20 +136,26 @@ class Task:
             raise
         except Exception as refusal:  # noqa: BLE001 - any failure of a machine is the record's; it is dead-lettered
             self._refuse(step, refusal)
-        self._changed.update((name, given.key) for name in step.touched)
+        self._changed.update((name, key) for name in step.touched)
         return self._hold(step.effects)
+
+    def key_of(self, given: Input) -> bytes:
+        """Return what names the state that a record belongs to."""
+        return keys.leg_key(given.key, given.record.contact_id) if self._is_by_leg else given.key
 
     def next_of(self, stage: str, given: Input) -> Sequence[tuple[object, Record]]:
         """Return the state that a record will meet in a stage, and the record; nothing where there is none yet."""
-        contact = self._contacts.find(given.key)
-        cell = contact.cells.get(stage) if contact and given.key not in self._contacts.shut else None
+        key = self.key_of(given)
+        contact = self._contacts.find(key)
+        cell = contact.cells.get(stage) if contact and key not in self._contacts.shut else None
         is_to_come = given.offset >= self.positions[given.topic]
         return [(cell.state, given.record)] if cell and is_to_come else ()
 
     def refuse(self, given: Input, refusal: RecordRefused) -> Effects:
         """Pass one record that no machine may see, and shut its contact."""
         self.skip(given.topic, given.offset)
-        step = _Step(given.key, self._contacts.touch(given.key), given.cause_ms)
+        key = self.key_of(given)
+        step = _Step(key, self._contacts.touch(key), given.cause_ms)
         self._refuse(step, refusal)
         return self._hold(step.effects)
 
@@ -219,7 +228,7 @@ class Task:
             if revisions.is_revised(type(record)):
                 cell.rev = revisions.following(cell.rev, self.epoch)
                 record = revisions.stamp(record, cell.rev)  # noqa: PLW2901 - the stamped copy is the record
-            step.effects.outputs.append(Output(topic, step.key, record, step.cause_ms))
+            step.effects.outputs.append(Output(topic, keys.conversation_of(step.key), record, step.cause_ms))
             step.work.extend((reader, record) for reader in self._readers.get(topic, ()))
 
     def _renew_asks(self, step: _Step, stages: Iterable[str]) -> None:

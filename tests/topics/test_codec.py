@@ -17,6 +17,7 @@ from pipeline.errors import RecordRefused
 from schemas import NAMES
 from topics import codec
 from topics.records import (
+    AudioCoverage,
     AudioFrame,
     AudioRedaction,
     AudioSpan,
@@ -31,6 +32,8 @@ from topics.records import (
     GuidanceRequest,
     Hint,
     HintTemplate,
+    MediaStarted,
+    MissingAudio,
     Moment,
     Moments,
     Point,
@@ -65,6 +68,19 @@ EXAMPLES: tuple[Record, ...] = (
     AudioFrame("local", CONTACT, 0, 19_456, bytes(range(256)), 19_584, b""),
     Watermark("local", CONTACT, 1, time_ms=2_950, is_end=True),
     ContactEvent("local", CONTACT, 0, "started", at_ms=0, agent="maria"),
+    MediaStarted("local", CONTACT, "arn:aws:kinesisvideo:eu-central-1:1:stream/a/1", 1_795_435_200_123, "9134385"),
+    AudioCoverage(
+        "local",
+        CONTACT,
+        leg=0,
+        start_ms=1_795_435_200_187,
+        customer_sample=51_200,
+        agent_sample=50_688,
+        missing=(MissingAudio("agent", 12_800, 23_040),),
+        is_end=True,
+        reason="no more audio",
+        rev=2**24 + 3,
+    ),
     SpeechMark("local", CONTACT, 0, "customer", 19_456, end_sample=None, rev=REV),
     SegmentWords(
         *("local", CONTACT, 0, "customer", 19_456, 23_600),

@@ -5,7 +5,7 @@ from aiokafka.partitioner import murmur2
 from hypothesis import given
 from hypothesis import strategies as st
 
-from topics.keys import contact_key, partition_of
+from topics.keys import contact_key, conversation_of, leg_key, partition_of
 
 pytestmark = pytest.mark.unit
 
@@ -38,3 +38,10 @@ def test_legs_of_a_conversation_share_a_key() -> None:
 
 def test_tenants_with_one_contact_id_are_apart() -> None:
     assert contact_key("acme", "root-1") != contact_key("other", "root-1")
+
+
+def test_first_leg_goes_by_the_key_of_its_conversation_and_later_ones_by_more() -> None:
+    key = contact_key("t", "root")
+    assert key == leg_key(key, "root")
+    assert key != leg_key(key, "later") != leg_key(key, "last")
+    assert {key} == {conversation_of(leg_key(key, contact)) for contact in ("root", "later", "t|root")}

@@ -1,7 +1,7 @@
 """A task over tiny machines: what it promises whatever the stages do."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 
@@ -322,7 +322,7 @@ def test_a_refused_checkpoint_belongs_to_the_next_one() -> None:
     refused = task.checkpoint()
     task.keep(refused)
     assert task.has_moved
-    feed(task, words(80), 1, key=b"t|d")
+    feed(task, words(80, contact="d"), 1, key=b"t|d")
     rows = {row for row, _ in task.checkpoint().rows}
     assert {row for row, _ in refused.rows} < rows
     assert b"spotter\0t|d" in rows
@@ -358,6 +358,81 @@ def test_a_refusal_shuts_the_contact_and_no_other() -> None:
     assert [[], []] == [refused.outputs, follower.outputs]
     assert 4 == len(feed(task, words(0), 2, key=b"t|d").outputs)
     assert 3 == task.positions["transcript.words"]
+
+
+def test_legs_of_a_conversation_have_states_of_their_own_and_one_key() -> None:
+    task = task_of(TEXT)
+    first = feed(task, words(0), 0).outputs
+    second = feed(task, words(0, contact="later"), 1).outputs
+    assert {KEY} == {output.key for output in (*first, *second)}
+    assert [record.leg for record in (first[0].record, second[0].record) if isinstance(record, Turn)] == [1, 1]
+    feed(task, words(80, "poison", contact="later"), 2)
+    assert feed(task, words(80), 3).outputs
+    again = task_of(TEXT, rows_of(task), epoch=2)
+    assert [None, "RecordRefused"] == [
+        refusal and type(refusal).__name__
+        for refusal in (feed(again, words(160, contact=leg), n).refusal for n, leg in enumerate(("c", "later")))
+    ]
+
+
+def test_stage_of_the_conversation_has_one_state_for_all_legs() -> None:
+    task = task_of(tuple(replace(stage, keyed_by="conversation") for stage in TEXT))
+    for n, leg in enumerate(("c", "later")):
+        (turn,) = [one.record for one in feed(task, words(0, contact=leg), n).outputs if isinstance(one.record, Turn)]
+        assert n + 1 == turn.leg
+
+
+class Listener(Machine[Count]):
+    """Waits for news for ever, from a contact's first record on; records of one that is over are no loss."""
+
+    state = Count
+    drops_late = True
+
+    def on_record(self, state: Count, record: Record) -> Sequence[Record]:
+        state.seen = max(state.seen, 1)
+        return ()
+
+    def on_reply(self, state: Count, ask: Ask, answer: object) -> Sequence[Record]:
+        state.seen += 1
+        return (words(state.seen, str(answer)),)
+
+    def open_asks(self, state: Count) -> Sequence[Ask]:
+        return (Ask(str(state.seen), "oracle", is_standing=True),)
+
+    def request(self, state: Count, ask: Ask) -> object:
+        return ask.ask_id
+
+
+EAR = (Stage("ear", "ear", ("audio.frames",), ("transcript.words",), Listener, services=("oracle",)),)
+
+
+def test_what_a_standing_question_brings_has_no_record_as_its_cause() -> None:
+    task = task_of(EAR)
+    (question,) = feed(task, frame(0), 0, "audio.frames", at_ms=77).questions
+    answered = task.reply("ear", KEY, question.ask, "news")
+    assert [0] == [output.cause_ms for output in answered.outputs]
+    assert [("2", 0)] == [(one.ask.ask_id, one.cause_ms) for one in answered.questions]
+
+
+def test_answers_keep_a_contact_from_being_over() -> None:
+    task = task_of(EAR)
+    (question,) = feed(task, frame(0), 0, "audio.frames", at_ms=1_000).questions
+    for n in range(1, 2 * QUIET_MS // STEP_LIMIT_MS):
+        feed(task, frame(0, "other"), n, "audio.frames", at_ms=1_000 + n * STEP_LIMIT_MS, key=b"t|other")
+        (question,) = task.reply("ear", KEY, question.ask, "news").questions
+    task.checkpoint()
+    assert 2 == task.contacts
+
+
+def test_late_record_of_a_contact_that_is_over_is_dropped_where_it_is_no_loss() -> None:
+    task = task_of(EAR)
+    feed(task, frame(0), 0, "audio.frames", at_ms=1_000)
+    for n in range(1, QUIET_MS // STEP_LIMIT_MS + 2):
+        feed(task, frame(0, "other"), n, "audio.frames", at_ms=1_000 + n * STEP_LIMIT_MS, key=b"t|other")
+    task.checkpoint()
+    late = feed(task, frame(0), 9_999, "audio.frames")
+    assert (None, [], []) == (late.refusal, late.outputs, late.questions)
+    assert 10_000 == task.positions["audio.frames"]
 
 
 def test_a_shut_contact_stays_shut_after_a_restore() -> None:
