@@ -55,11 +55,19 @@ CATALOGUE: tuple[Topic, ...] = (
     ),
     Topic(
         "contact.events",
-        (records.ContactEvent,),
+        (records.ContactEvent, records.MediaStarted),
         "control",
         7 * DAY_MS,
-        producers=("files",),
+        producers=("files", "contact_events"),
         consumers=("policy", "gateway", "postgres"),
+    ),
+    Topic(
+        "contact.records",
+        (records.ContactRecord,),
+        "control",
+        7 * DAY_MS,
+        producers=("contact_events",),
+        consumers=("postgres",),
     ),
     Topic(
         "speech.marks",

@@ -21,6 +21,7 @@ from topics.records import (
     ContactEvent,
     GuidanceRequest,
     Hint,
+    MediaStarted,
     Moment,
     Moments,
     Policy,
@@ -191,6 +192,8 @@ class PolicyEngine(Machine[PolicyState]):
                 return _on_watermark(state, record)
             case ContactEvent():
                 self._pin(state, record.tenant)
+                return ()
+            case MediaStarted():
                 return ()
             case _:
                 raise RecordRefused("policy does not read this type")
