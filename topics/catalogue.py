@@ -167,6 +167,20 @@ GENERATIONS = Topic(
     "generations", (records.Generation,), "control", 0, producers=(), consumers=(), is_compacted=True, is_keyed=False
 )
 
+# How far the feeds of other systems have been taken: written and read by `pipeline/engines/source.py`. No part of the
+# flow either; what owns its one partition is the member that reads the feeds.
+POSITIONS = Topic(
+    "feed.positions",
+    (records.FeedPosition,),
+    "control",
+    0,
+    producers=(),
+    consumers=(),
+    is_compacted=True,
+    is_keyed=False,
+)
+
+ALL: tuple[Topic, ...] = (*CATALOGUE, GENERATIONS, POSITIONS)
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}
 
 
@@ -180,7 +194,7 @@ def topic_of(record: Record) -> str:
 
 
 _TOPIC_OF: dict[type[Record], str] = {
-    kind: topic.name for topic in (*CATALOGUE, GENERATIONS) for kind in topic.records if kind is not records.Watermark
+    kind: topic.name for topic in ALL for kind in topic.records if kind is not records.Watermark
 }
 
 

@@ -21,7 +21,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from pipeline.errors import RecordRefused
 from schemas import avsc
-from topics.catalogue import CATALOGUE, GENERATIONS
+from topics.catalogue import ALL
 from topics.records import Record
 
 # Kafka's own default for a batch is 1 MiB + 12 bytes (max.message.bytes); an audio record is 6 kB.
@@ -198,6 +198,6 @@ def _hints(kind: type[Any]) -> dict[str, object]:
 
 
 _FORM_OF: dict[type[Record], _Form] = {
-    kind: _build(kind) for kind in dict.fromkeys(kind for topic in (*CATALOGUE, GENERATIONS) for kind in topic.records)
+    kind: _build(kind) for kind in dict.fromkeys(kind for topic in ALL for kind in topic.records)
 }
 _FORM_AT: dict[bytes, _Form] = {form.header: form for form in _FORM_OF.values()}

@@ -511,6 +511,30 @@ class GuidanceFeedback:
 
 
 @dataclass(frozen=True, slots=True)
+class FeedPosition:
+    """How far one part of a feed of another system has been taken."""
+
+    schema: ClassVar[str] = "feed_position"
+    feed: str
+    part: str
+    position: str  # in the other system's words
+
+    @property
+    def tenant(self) -> str:
+        """Nobody's: it says nothing of a contact."""
+        return ""
+
+    @property
+    def contact_id(self) -> str:
+        """Positions belong to no contact; their key is made of this."""
+        return f"{self.feed}/{self.part}"
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.feed, self.part)
+
+
+@dataclass(frozen=True, slots=True)
 class Generation:
     """One set of contact topics that contacts belong to by their start; `topics/generations.py` says how."""
 

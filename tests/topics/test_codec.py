@@ -26,6 +26,7 @@ from topics.records import (
     ContactEvent,
     ContactRecord,
     DecidedUntil,
+    FeedPosition,
     Generation,
     Guidance,
     GuidanceDraft,
@@ -145,6 +146,7 @@ EXAMPLES: tuple[Record, ...] = (
     GuidanceDraft("local", CONTACT, 0, f"{CONTACT}/summary", HINTS, REV),
     Guidance("local", CONTACT, 0, TURN, (), REV),
     GuidanceFeedback("local", CONTACT, "g-1", "dismissed", "maria"),
+    FeedPosition("arn:aws:kinesis:eu-central-1:111122223333:stream/starts", "shardId-000000000000", "4957"),
     Generation(2, 24, opens_at_ms=1_790_000_010_000, removed_at_ms=None),
 )
 KINDS = [type(example) for example in EXAMPLES]

@@ -9,7 +9,7 @@ import pytest
 
 from schemas import NAMES, avsc
 from topics import records
-from topics.catalogue import CATALOGUE, GENERATIONS, topic_of
+from topics.catalogue import ALL, topic_of
 from topics.records import Record
 
 pytestmark = pytest.mark.unit
@@ -119,8 +119,7 @@ def test_unknown_schema_is_a_key_error() -> None:
 
 
 def test_every_type_flows_on_exactly_one_topic() -> None:
-    topics = (*CATALOGUE, GENERATIONS)
-    places = {kind: [topic.name for topic in topics if kind in topic.records] for kind in KINDS}
+    places = {kind: [topic.name for topic in ALL if kind in topic.records] for kind in KINDS}
     assert places.pop(records.Watermark)
     assert dict.fromkeys(places, 1) == {kind: len(names) for kind, names in places.items()}
 
