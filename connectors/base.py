@@ -1,12 +1,15 @@
-"""What the sink engine asks of a store.
+"""What the sink engine asks of a store, and the source engine of an inlet.
 
 A sink is one outside system that keeps what some topics say. `pipeline/engines/sink.py` owns the loop:
 batches, offsets, backoff, dead letters. A connector owns one idempotent write and tells the two ways in which
 it can fail apart: the store is away (`PeerUnavailable`, the same batch comes again) or a record is poison
 (`RecordRefused`, the engine finds it by halving the batch).
+
+An inlet is one stream or queue of an outside system whose messages become records. `pipeline/engines/source.py` owns
+the loop: positions, dead letters, backoff. A connector owns how messages are asked for and let go.
 """
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -66,3 +69,67 @@ class Sink(Protocol):
 
     def close(self) -> None:
         """Let go of connections."""
+
+
+@dataclass(frozen=True, slots=True)
+class Arrived:
+    """One message.
+
+    Attributes:
+        data: as it came.
+        part: of the inlet that it came by, such as a shard; empty where there is one.
+        position: of the message in that part.
+    """
+
+    data: bytes
+    part: str
+    position: str
+
+
+@dataclass(frozen=True, slots=True)
+class Addressed:
+    """A record with its place in Kafka.
+
+    Attributes:
+        key: `tenant|root`.
+        record: its topic follows from its type.
+        started_ms: when its conversation started, ms since 1970; None where the message does not say.
+    """
+
+    key: bytes
+    record: Record
+    started_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """Messages that came together.
+
+    Attributes:
+        arrived: the messages; possibly none.
+        positions: by part, the position that everything up to has come by; kept once Kafka has the records.
+    """
+
+    arrived: tuple[Arrived, ...]
+    positions: Mapping[str, str]
+
+
+class Inlet(Protocol):
+    """One stream or queue. Used by one thread."""
+
+    def resume(self, positions: Mapping[str, str]) -> None:
+        """Begin behind these positions; the parts that they lack begin with the oldest message."""
+
+    def pull(self) -> Batch:
+        """Return what has come, in no more than about two seconds.
+
+        Raises:
+            PeerUnavailable: the outside system does not answer.
+        """
+
+    def settle(self, batch: Batch) -> None:
+        """Let go of a batch that Kafka has.
+
+        Raises:
+            PeerUnavailable: the outside system does not answer; the batch may come again.
+        """

@@ -5,6 +5,7 @@ same rows: a row is replaced only by a later revision. Partial turns and progres
 fed by `pipeline/engines/sink.py`, one thread, one connection.
 
     contacts           one row a leg; `state` follows from the times
+    contact_records    the newest record of each contact, as its platform keeps it
     turns              final turns
     moments            one row a turn with everything it matched, possibly nothing
     guidance_causes    the newest revision of each cause of hints: the fence of the next table
@@ -31,10 +32,12 @@ from topics.records import (
     AudioCoverage,
     AudioRedaction,
     ContactEvent,
+    ContactRecord,
     Guidance,
     GuidanceFeedback,
     Hint,
     Moments,
+    Record,
     RedactedTurn,
 )
 
@@ -44,6 +47,8 @@ SILENCE_LIMIT_MS = 10_000  # of a server that takes our packets and does not ack
 # SQLSTATE classes that a record can cause: data exception, integrity violation, program limit exceeded.
 # Anything else says something about the server or the schema, and the record waits until that is mended.
 REFUSED_CLASSES = frozenset({"22", "23", "54"})
+# What a row of `contacts` is made of: agents of a live contact join later than it starts.
+_STORED = ("started", "agent_joined", "ended")
 
 _Row = dict[str, object]
 _Stored = TypeVar("_Stored", RedactedTurn, Moments, AudioRedaction, AudioCoverage)
@@ -56,6 +61,16 @@ CREATE TABLE IF NOT EXISTS {schema}.contacts (
     state text NOT NULL
         GENERATED ALWAYS AS (CASE WHEN ended_ms IS NULL THEN 'started' ELSE 'ended' END) STORED,
     PRIMARY KEY (tenant, contact_id, leg));
+CREATE TABLE IF NOT EXISTS {schema}.contact_records (
+    tenant text, contact_id text, updated_ms bigint NOT NULL, content_hash text NOT NULL,
+    initial_contact_id text NOT NULL, previous_contact_id text NOT NULL, next_contact_id text NOT NULL,
+    related_contact_id text NOT NULL, channel text NOT NULL, initiation_method text NOT NULL,
+    disconnect_reason text NOT NULL, initiated_ms bigint, connected_to_system_ms bigint, disconnected_ms bigint,
+    transferred_ms bigint, queue text NOT NULL, enqueued_ms bigint, dequeued_ms bigint, agent text NOT NULL,
+    agent_connected_ms bigint, after_work_start_ms bigint, after_work_end_ms bigint, hold_s bigint NOT NULL,
+    holds bigint NOT NULL, agent_states jsonb NOT NULL, recordings jsonb NOT NULL, sealed bytea NOT NULL,
+    PRIMARY KEY (tenant, contact_id));
+CREATE INDEX IF NOT EXISTS contact_records_initial ON {schema}.contact_records (tenant, initial_contact_id);
 CREATE TABLE IF NOT EXISTS {schema}.turns (
     tenant text, turn_id text, contact_id text NOT NULL, leg int NOT NULL, rev bigint NOT NULL,
     redaction_rev int NOT NULL, track text NOT NULL, speaker text NOT NULL, start_ms bigint NOT NULL,
@@ -186,6 +201,7 @@ class PostgresSink:
     name = "postgres"
     topics = (
         "contact.events",
+        "contact.records",
         "transcript.redacted",
         "audio.redactions",
         "audio.coverage",
@@ -237,33 +253,41 @@ class PostgresSink:
         causes = _newest(guidance, lambda one: (one.tenant, one.cause_id), lambda one: one.rev)
         cause_rows = [_cause_row(one) for one in causes]
         turns = [turn for turn in _of(RedactedTurn, batch) if turn.is_final]
-        yield self._composed(_CONTACT), [_contact_row(one) for one in _of(ContactEvent, batch)]
+        yield self._composed(_CONTACT), [_contact_row(one) for one in _of(ContactEvent, batch) if one.kind in _STORED]
+        yield self._fenced("contact_records", _record_rows(batch), "contact_id", ("updated_ms", "content_hash"))
         yield self._upsert("turns", turns, _turn_row)
         yield self._upsert("moments", _of(Moments, batch), _moments_row)
         yield self._upsert("audio_redactions", _of(AudioRedaction, batch), _audio_row)
-        yield self._upsert("audio_coverage", _of(AudioCoverage, batch), _coverage_row, "contact_id")
+        yield self._upsert("audio_coverage", _of(AudioCoverage, batch), _columns, "contact_id")
         yield self._composed(_CAUSE), cause_rows
         yield self._composed(_HINT), [_hint_row(*one) for one in _newest_hints(guidance)]
         yield self._composed(_WITHDRAW), cause_rows
         yield self._composed(_FEEDBACK), _feedback_rows(batch)
 
     def _upsert(
-        self, table: str, records: list[_Stored], row_of: Callable[[_Stored], _Row], key: str = "turn_id"
+        self, table: str, records: list[_Stored], row_of: Callable[[_Stored], _Row], subject: str = "turn_id"
     ) -> tuple[sql.Composed, list[_Row]]:
-        """Replace the rows of (tenant, key) whose revision is lower."""
-        newest = _newest(records, lambda one: (one.tenant, getattr(one, key)), lambda one: one.rev)
-        rows = [row_of(one) for one in newest]
+        """Replace the rows of (tenant, `subject`) whose revision is lower."""
+        newest = _newest(records, lambda one: (one.tenant, getattr(one, subject)), lambda one: one.rev)
+        return self._fenced(table, [row_of(one) for one in newest], subject, ("rev",))
+
+    def _fenced(
+        self, table: str, rows: list[_Row], subject: str, order: Sequence[str]
+    ) -> tuple[sql.Composed, list[_Row]]:
+        """Replace the rows of (tenant, `subject`) whose `order` is lower."""
         names = sorted(rows[0]) if rows else []
         statement = sql.SQL(
-            "INSERT INTO {table} AS stored ({names}) VALUES ({values}) ON CONFLICT (tenant, {key})"
-            " DO UPDATE SET ({names}) = ROW ({excluded}) WHERE stored.rev < excluded.rev"
+            "INSERT INTO {table} AS stored ({names}) VALUES ({values}) ON CONFLICT (tenant, {subject})"
+            " DO UPDATE SET ({names}) = ROW ({excluded}) WHERE ({before}) < ({after})"
         )
         return statement.format(
             table=sql.SQL("{}.{}").format(self._schema, sql.Identifier(table)),
-            key=sql.Identifier(key),
+            subject=sql.Identifier(subject),
             names=sql.SQL(", ").join(map(sql.Identifier, names)),
             values=sql.SQL(", ").join(map(sql.Placeholder, names)),
-            excluded=sql.SQL(", ").join(sql.SQL("excluded.{}").format(sql.Identifier(name)) for name in names),
+            excluded=_qualified("excluded", names),
+            before=_qualified("stored", order),
+            after=_qualified("excluded", order),
         ), rows
 
     def _composed(self, text: LiteralString) -> sql.Composed:
@@ -305,6 +329,10 @@ def _translate(error: psycopg.Error) -> TrunklineError:
     return PeerUnavailable(f"PostgreSQL is not available: {type(error).__name__}, SQLSTATE {state or 'none'}")
 
 
+def _qualified(table: LiteralString, names: Iterable[str]) -> sql.Composed:
+    return sql.SQL(", ").join(sql.SQL("{}.{}").format(sql.SQL(table), sql.Identifier(name)) for name in names)
+
+
 def _of(kind: type[_Keyed], batch: Sequence[Delivered]) -> list[_Keyed]:
     return [one.record for one in batch if isinstance(one.record, kind)]
 
@@ -336,6 +364,21 @@ def _contact_row(event: ContactEvent) -> _Row:
     }
 
 
+def _record_rows(batch: Sequence[Delivered]) -> list[_Row]:
+    """Return the newest of each contact; of two versions of one time, both writers of a row choose the same."""
+    newest = _newest(
+        _of(ContactRecord, batch),
+        lambda one: (one.tenant, one.contact_id),
+        lambda one: (one.updated_ms, one.content_hash),
+    )
+    return [_columns(one) | {"sealed": one.sealed} for one in newest]
+
+
+def _columns(record: Record) -> _Row:
+    """Return a record's fields as columns; lists become JSON."""
+    return {name: Jsonb(value) if isinstance(value, list) else value for name, value in to_json(record).items()}
+
+
 def _turn_row(turn: RedactedTurn) -> _Row:
     copied = ("leg", "redaction_rev", "track", "speaker", "asr", "confidence", "words", "spans")
     return _turn_part(turn, *copied) | {
@@ -354,14 +397,9 @@ def _audio_row(record: AudioRedaction) -> _Row:
 
 
 def _turn_part(record: _Stored, *names: str) -> _Row:
-    """Copy who and which turn a record is about, and some of its fields; lists become JSON."""
-    content = to_json(record)
-    row = {name: content[name] for name in ("tenant", "contact_id", "turn_id", "rev", *names)}
-    return {name: Jsonb(value) if isinstance(value, list) else value for name, value in row.items()}
-
-
-def _coverage_row(record: AudioCoverage) -> _Row:
-    return {name: Jsonb(value) if isinstance(value, list) else value for name, value in to_json(record).items()}
+    """Copy who and which turn a record is about, and some of its fields."""
+    columns = _columns(record)
+    return {name: columns[name] for name in ("tenant", "contact_id", "turn_id", "rev", *names)}
 
 
 def _cause_row(record: Guidance) -> _Row:

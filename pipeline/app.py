@@ -2,6 +2,7 @@
 
 import asyncio
 import socket
+import threading
 from collections.abc import Awaitable, Callable, Mapping
 from functools import partial
 from pathlib import Path
@@ -10,11 +11,12 @@ from typing import TYPE_CHECKING, Protocol
 from pydantic import SecretStr
 
 from connectors.base import Sink
+from pipeline.engines import sink, source
 from pipeline.engines.kafka import KafkaWorker, WorkerConfig
 from pipeline.engines.services import Service
 from pipeline.errors import InputError
 from pipeline.progress import Progress
-from pipeline.runners import GatewayRunner, SinkRunner
+from pipeline.runners import GatewayRunner, LoopRunner
 from pipeline.settings import Settings
 from pipeline.topology import group_names, group_of
 from topics import generations
@@ -27,7 +29,9 @@ if TYPE_CHECKING:  # it imports faust, which is an extra, and botocore, which ta
 _ADDRESSES = {"postgres": "postgres_dsn", "redis": "redis_url"}
 SINKS = tuple(_ADDRESSES)
 GATEWAY = "gateway"
-GROUPS = (*group_names(), *SINKS, GATEWAY)
+CONTACT_EVENTS = source.GROUP
+EVERYWHERE = (GATEWAY, CONTACT_EVENTS)  # one worker is at home in all generations of topics
+GROUPS = (*group_names(), *SINKS, CONTACT_EVENTS, GATEWAY)
 
 
 class Runner(Protocol):
@@ -46,7 +50,7 @@ class Runner(Protocol):
 
 
 def worker(settings: Settings, group: str, generation: int, number: int, progress: Progress) -> Runner:
-    """Make what one worker process of a group runs in one generation of topics; the gateway runs in all.
+    """Make what one worker process of a group runs in one generation of topics; those `EVERYWHERE` run in all.
 
     Raises:
         InputError: no such group, or a setting it needs is missing.
@@ -55,8 +59,10 @@ def worker(settings: Settings, group: str, generation: int, number: int, progres
     config = _config(settings, group, generation, number)
     if group == GATEWAY:
         return GatewayRunner(_gateway(settings), progress)
+    if group == CONTACT_EVENTS:
+        return LoopRunner(_reading(settings, config, progress))
     if group in SINKS:
-        return SinkRunner(_sink(settings, group), config, progress)
+        return LoopRunner(_writing(_sink(settings, group), config, progress))
     if settings.engine == "faust":
         return faust_worker(settings, group, number, progress)
     rows = group_of(group)
@@ -108,11 +114,13 @@ def check_group(settings: Settings, group: str) -> None:
     """Refuse a group that does not exist or lacks what it needs, before any process of it starts.
 
     Raises:
-        InputError: the name is none of `GROUPS`, a store's address is not set, the recogniser is unknown, or the
-            engine cannot run, or there are no AWS credentials.
+        InputError: the name is none of `GROUPS`, a store's address is not set, the feeds' file is wrong, the recogniser
+            is unknown, the engine cannot run, or there are no AWS credentials.
     """
     if group not in GROUPS:
         raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
+    if group == CONTACT_EVENTS:
+        _feeds(settings)
     if group in _ADDRESSES:
         _required(settings, _ADDRESSES[group])
     if group in group_names():
@@ -176,6 +184,40 @@ def _scripted(name: str, *, is_paced: bool) -> Service:
     from connectors.scripted import ScriptedAsr
 
     return ScriptedAsr(Path(name.removeprefix("scripted:")), is_paced=is_paced).answer
+
+
+def _writing(store: Sink, config: WorkerConfig, progress: Progress) -> Callable[[threading.Event], None]:
+    return partial(
+        sink.run, store, config.bootstrap, config.prefix, instance_id=config.member, on_progress=progress.note
+    )
+
+
+def _reading(settings: Settings, config: WorkerConfig, progress: Progress) -> Callable[[threading.Event], None]:
+    return partial(
+        source.run,
+        _feeds(settings),
+        config.bootstrap,
+        settings.topic_prefix,
+        instance_id=config.member,
+        on_progress=progress.note,
+    )
+
+
+def _feeds(settings: Settings) -> list[source.Feed]:
+    """Make the feeds of Amazon Connect.
+
+    Raises:
+        InputError: their file is missing or wrong, or a key or credentials are missing.
+    """
+    from connectors.contact_events import feeds, reading
+
+    if not settings.contact_feeds:
+        raise InputError("setting contact_feeds is missing")
+    loaded = feeds.load(Path(settings.contact_feeds))
+    sealer = loaded.sealer()
+    return [
+        source.Feed(one.says, one.place, reading.inlet(one), partial(reading.read, one, sealer)) for one in loaded.feeds
+    ]
 
 
 def _sink(settings: Settings, name: str) -> Sink:

@@ -5,6 +5,7 @@ Owns the three forms and nothing that they say: stages and groups come from `top
 """
 
 import json
+import textwrap
 from collections.abc import Iterable, Iterator, Sequence
 
 from pipeline.app import GATEWAY, SINKS
@@ -12,6 +13,8 @@ from pipeline.topology import STAGES, Group, Stage, group_names, group_of
 from topics.catalogue import CATALOGUE, DAY_MS, HOUR_MS, Topic, changelog
 
 Json = dict[str, object]
+
+_WIDTH = 120  # columns
 
 _STYLES = (
     "classDef restricted stroke:#b00020,stroke-width:2px,stroke-dasharray:4 3",
@@ -137,7 +140,7 @@ def _group_lines(group: Group) -> Iterator[str]:
 
 
 def _wrapped(verb: str, names: Sequence[str]) -> list[str]:
-    return [f"  {verb:<8} {', '.join(names)}"] if names else []
+    return textwrap.wrap(", ".join(names), _WIDTH, initial_indent=f"  {verb:<8} ", subsequent_indent=" " * 11)
 
 
 def _topic_cells(topic: Topic) -> tuple[str, ...]:

@@ -276,14 +276,17 @@ def live_contacts(
         known: the contacts that have a state.
         over: those of which a stage group has given up a leg and holds no other.
     """
-    legs: dict[bytes, set[int]] = {key: {0} for key in known}  # who is known without any event is live
-    begun: dict[bytes, set[int]] = {}
+    # Who is known without any event is live. Not every source numbers legs, but each has a contact id of its own.
+    legs: dict[bytes, set[tuple[str, int]]] = {key: {("", 0)} for key in known}
+    begun: dict[bytes, set[tuple[str, int]]] = {}
     for key, event in events:
+        if event.kind not in ("started", "ended"):
+            continue
         open_legs = begun.setdefault(key, set())
         if event.kind == "started":
-            open_legs.add(event.leg)
+            open_legs.add((event.contact_id, event.leg))
         else:
-            open_legs.discard(event.leg)
+            open_legs.discard((event.contact_id, event.leg))
     legs |= begun
     return {key for key, open_legs in legs.items() if open_legs} - set(over)
 

@@ -1,25 +1,20 @@
-"""What worker processes run beside stages: a sink's loop on a thread, the gateway on the event loop."""
+"""What worker processes run beside stages: a sink's or the feeds' loop on a thread, the gateway on the event loop."""
 
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
 
-from connectors.base import Sink
-from pipeline.engines import sink as sinks
-from pipeline.engines.kafka import WorkerConfig
 from pipeline.progress import Progress
 
 _PROGRESS_S = 1.0
 
 
-class SinkRunner:
-    """Runs one sink; ready from the start, because a store that is away only pauses its own sink."""
+class LoopRunner:
+    """Runs one loop; ready from the start, because an outside system that is away only pauses its own loop."""
 
-    def __init__(self, sink: Sink, config: WorkerConfig, progress: Progress) -> None:
-        """Prepare; `run` consumes."""
-        self._sink = sink
-        self._config = config
-        self._progress = progress
+    def __init__(self, loop: Callable[[threading.Event], None]) -> None:
+        """Prepare; `loop` works until the event that it is given is set."""
+        self._loop = loop
 
     @property
     def is_ready(self) -> bool:
@@ -28,24 +23,13 @@ class SinkRunner:
 
     @property
     def assigned(self) -> tuple[int, ...]:
-        """A sink's partitions belong to several topics; `trunkline lag` shows them."""
+        """A sink's partitions belong to several topics, shown by `trunkline lag`; feeds have none."""
         return ()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Work until `stop`."""
         should_stop = threading.Event()
-        config = self._config
-        work = asyncio.create_task(
-            asyncio.to_thread(
-                sinks.run,
-                self._sink,
-                config.bootstrap,
-                config.prefix,
-                should_stop,
-                instance_id=config.member,
-                on_progress=self._progress.note,
-            )
-        )
+        work = asyncio.create_task(asyncio.to_thread(self._loop, should_stop))
         stopping = asyncio.create_task(stop.wait())
         await asyncio.wait({work, stopping}, return_when=asyncio.FIRST_COMPLETED)
         stopping.cancel()

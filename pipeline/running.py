@@ -5,7 +5,7 @@ import contextlib
 from pathlib import Path
 
 from pipeline import ports
-from pipeline.app import GATEWAY
+from pipeline.app import EVERYWHERE, GATEWAY
 from pipeline.environment import located
 from pipeline.errors import PeerUnavailable
 from pipeline.settings import Settings
@@ -46,7 +46,7 @@ def _list_of(settings: Settings) -> GenerationList:
 
 async def _wanted(listed: GenerationList, group: str) -> set[int]:
     """Return the generations to have workers in; while the broker is away, those of the last look."""
-    if group == GATEWAY:  # one process reads every generation
+    if group in EVERYWHERE:
         return {generations.FIRST}
     with contextlib.suppress(PeerUnavailable):  # the workers, who need the broker too, say so
         await asyncio.to_thread(listed.look)

@@ -50,6 +50,28 @@ def store_home(tmp_path: Path) -> Iterator[Path]:
     stores.remove(home)
 
 
+@pytest.fixture(scope="module")
+def aws() -> Iterator[str]:
+    """Yield the endpoint of a stand-in for AWS that a module has to itself; any credentials will do."""
+    from moto.server import ThreadedMotoServer  # its import takes a second
+
+    server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
+    server.start()
+    _, port = server.get_host_and_port()
+    given = {
+        "AWS_ENDPOINT_URL": f"http://127.0.0.1:{port}",
+        "AWS_ACCESS_KEY_ID": "any",
+        "AWS_SECRET_ACCESS_KEY": "any",
+        "AWS_DEFAULT_REGION": "eu-central-1",
+        "AWS_EC2_METADATA_DISABLED": "true",
+    }
+    with pytest.MonkeyPatch.context() as patch:
+        for name, value in given.items():
+            patch.setenv(name, value)
+        yield given["AWS_ENDPOINT_URL"]
+    server.stop()
+
+
 @pytest.fixture(scope="session")
 def postgres_dsn(tmp_path_factory: pytest.TempPathFactory) -> Iterator[str]:
     """Yield the DSN of a PostgreSQL that lives as long as the session; a test takes a schema of its own."""

@@ -29,7 +29,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exports 
 
 from pipeline.errors import InputError, PeerUnavailable
 from topics import clients, deadletters, generations
-from topics.catalogue import CATALOGUE, DAY_MS, GENERATIONS, TOPICS, DataClass, Topic, changelog
+from topics.catalogue import ALL, CATALOGUE, DAY_MS, DataClass, Topic, changelog
 
 DEAD_RETENTION_MS: Mapping[DataClass, int] = {
     "restricted": DAY_MS,  # hours, as for everything that redaction has not seen
@@ -164,13 +164,13 @@ def declare(prefix: str, partitions: int, replication: int, *, changelogs: Seque
 
 
 def declare_shared(prefix: str, replication: int) -> tuple[Declared, ...]:
-    """Return the topics that all generations share: those that are not keyed, and the list of generations.
+    """Return the topics that all generations share: those that are not keyed.
 
     Raises:
         InputError: as for `declare`.
     """
     _check_prefix(prefix)
-    shared = [topic for topic in (*CATALOGUE, GENERATIONS) if not topic.is_keyed]
+    shared = [topic for topic in ALL if not topic.is_keyed]
     return tuple(Declared(prefix + one.name, 1, replication, _topic_config(one), is_keyed=False) for one in shared)
 
 
@@ -385,7 +385,7 @@ def _is_ours(prefix: str, name: str) -> bool:
     if prefix:
         return name.startswith(prefix)
     _, name = generations.parts(name)
-    ours = {*TOPICS, GENERATIONS.name}
+    ours = {topic.name for topic in ALL}
     return name.removesuffix(deadletters.name("")) in ours or name.startswith(changelog(""))
 
 

@@ -58,7 +58,7 @@ CATALOGUE: tuple[Topic, ...] = (
         (records.ContactEvent, records.MediaStarted),
         "control",
         7 * DAY_MS,
-        producers=("files",),
+        producers=("files", "contact_events"),
         consumers=("capture", "policy", "gateway", "postgres"),
     ),
     Topic(
@@ -67,6 +67,14 @@ CATALOGUE: tuple[Topic, ...] = (
         "control",
         7 * DAY_MS,
         producers=("capture",),
+        consumers=("postgres",),
+    ),
+    Topic(
+        "contact.records",
+        (records.ContactRecord,),
+        "control",
+        7 * DAY_MS,
+        producers=("contact_events",),
         consumers=("postgres",),
     ),
     Topic(
@@ -167,6 +175,20 @@ GENERATIONS = Topic(
     "generations", (records.Generation,), "control", 0, producers=(), consumers=(), is_compacted=True, is_keyed=False
 )
 
+# How far the feeds of other systems have been taken: written and read by `pipeline/engines/source.py`. No part of the
+# flow either; what owns its one partition is the member that reads the feeds.
+POSITIONS = Topic(
+    "feed.positions",
+    (records.FeedPosition,),
+    "control",
+    0,
+    producers=(),
+    consumers=(),
+    is_compacted=True,
+    is_keyed=False,
+)
+
+ALL: tuple[Topic, ...] = (*CATALOGUE, GENERATIONS, POSITIONS)
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}
 
 
@@ -180,7 +202,7 @@ def topic_of(record: Record) -> str:
 
 
 _TOPIC_OF: dict[type[Record], str] = {
-    kind: topic.name for topic in (*CATALOGUE, GENERATIONS) for kind in topic.records if kind is not records.Watermark
+    kind: topic.name for topic in ALL for kind in topic.records if kind is not records.Watermark
 }
 
 

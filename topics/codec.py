@@ -9,6 +9,7 @@ This module owns bytes and the plain form of JSON lines. What a record says is n
 of PCM bytes passes.
 """
 
+from base64 import b64encode
 from collections.abc import Callable
 from dataclasses import dataclass, fields, is_dataclass
 from io import BytesIO
@@ -20,7 +21,7 @@ from fastavro.schema import fingerprint, to_parsing_canonical_form
 
 from pipeline.errors import RecordRefused
 from schemas import avsc
-from topics.catalogue import CATALOGUE, GENERATIONS
+from topics.catalogue import ALL
 from topics.records import Record
 
 # Kafka's own default for a batch is 1 MiB + 12 bytes (max.message.bytes); an audio record is 6 kB.
@@ -40,7 +41,8 @@ class _Form:
     header: bytes
     to_fields: Callable[[object], Fields]
     from_fields: Callable[[Any], Any]  # fastavro's content to an instance of the type
-    has_bytes: bool
+    has_audio: bool
+    sealed: tuple[str, ...]  # fields of encrypted bytes
 
 
 def encode(record: Record) -> bytes:
@@ -88,13 +90,16 @@ def decode(data: bytes) -> Record:
 def to_json(record: Record) -> dict[str, object]:
     """Return the record as plain dicts, lists, strings and numbers, in the order of its schema.
 
+    Encrypted bytes are base64.
+
     Raises:
         TypeError: the record holds audio, which no line of text may carry.
     """
     form = _FORM_OF[type(record)]
-    if form.has_bytes:
+    if form.has_audio:
         raise TypeError("a record with audio has no JSON form")
-    return form.to_fields(record)
+    content = form.to_fields(record)
+    return content | {name: b64encode(content[name]).decode() for name in form.sealed}
 
 
 def schema_id(name: str) -> int:
@@ -114,12 +119,14 @@ def _refuse(data: bytes) -> NoReturn:
 
 
 def _build(kind: type[Record]) -> _Form:
+    binary = [name for name, hint in _hints(kind).items() if hint is bytes]
     return _Form(
         schema=cast("dict[str, Any]", parse_schema(avsc(kind.schema))),
         header=_MAGIC + schema_id(kind.schema).to_bytes(4, "big"),
         to_fields=_taker(kind),
         from_fields=_maker(kind),
-        has_bytes=bytes in _hints(kind).values(),
+        has_audio=any(name.endswith("_pcm") for name in binary),
+        sealed=tuple(name for name in binary if not name.endswith("_pcm")),
     )
 
 
@@ -191,6 +198,6 @@ def _hints(kind: type[Any]) -> dict[str, object]:
 
 
 _FORM_OF: dict[type[Record], _Form] = {
-    kind: _build(kind) for kind in dict.fromkeys(kind for topic in (*CATALOGUE, GENERATIONS) for kind in topic.records)
+    kind: _build(kind) for kind in dict.fromkeys(kind for topic in ALL for kind in topic.records)
 }
 _FORM_AT: dict[bytes, _Form] = {form.header: form for form in _FORM_OF.values()}

@@ -3,8 +3,9 @@
 The `.avsc` file is the truth; `tests/topics/test_records.py` compares each class with it field by field.
 This module owns meaning and identity, not bytes (`codec.py`) and not places (`catalogue.py`).
 
-Units, everywhere but in `Generation` and where a field says epoch: `*_ms` is audio time in milliseconds from the
-contact's start; `*_sample` counts 8 kHz samples of one track from the contact's start; ranges are half-open. `rev` is
+Units: `*_ms` is audio time in milliseconds from the contact's start; `*_sample` counts 8 kHz samples of one track from
+the contact's start; ranges are half-open. Times of `Generation` and what other systems tell of a contact
+(`MediaStarted`, `ContactRecord`, `ContactEvent.time_ms`, `AudioCoverage.start_ms`) count from 1970 instead. `rev` is
 epoch * 2**24 + n, stamped by the engine; of two records with one identity the higher `rev` wins.
 """
 
@@ -90,14 +91,21 @@ class ContactEvent:
     schema: ClassVar[str] = "contact_event"
     tenant: str
     contact_id: str
-    leg: int
-    kind: Literal["started", "ended"]
-    at_ms: int
-    agent: str  # who is on the agent track; empty when nobody is
+    leg: int  # 0 where the source does not number them; `contact_id` tells legs apart
+    kind: Literal["started", "queued", "agent_joined", "hold_began", "hold_ended", "agent_left", "ended"]
+    at_ms: int  # 0 where the source tells no audio time
+    agent: str  # who is on the agent track; empty when nobody is, or nobody knows
+    time_ms: int = 0  # since 1970, as the source told it; 0 where the source is a file
+    previous_contact_id: str = ""  # of the leg that was transferred to this one
+    queue: str = ""
+    channel: str = ""
+    sealed: bytes = b""  # endpoints and attributes; `connectors/sealing.py` opens them
 
     @property
     def identity(self) -> Hashable:
-        return (self.schema, self.contact_id, self.leg, self.kind)
+        if self.kind in ("started", "ended"):
+            return (self.schema, self.contact_id, self.leg, self.kind)
+        return (self.schema, self.contact_id, self.leg, self.kind, self.agent, self.time_ms)  # it may happen again
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,6 +122,67 @@ class MediaStarted:
     @property
     def identity(self) -> Hashable:
         return (self.schema, self.contact_id, self.stream)
+
+
+@dataclass(frozen=True, slots=True)
+class Recording:
+    """One recording of a contact, as its platform lists it. Times since 1970."""
+
+    participant: str  # whose part: AGENT, CUSTOMER or ALL; empty where it is not told
+    media: str  # AUDIO, VIDEO or CHAT
+    storage: str  # S3 or KINESIS_VIDEO_STREAM
+    location: str  # path in S3, or ARN of the stream
+    first_fragment: str  # of the stream; both inclusive, empty elsewhere
+    last_fragment: str
+    start_ms: int | None
+    end_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class AgentSpan:
+    """A state of the agent during a contact, from entering to leaving it. Times since 1970."""
+
+    state: str
+    start_ms: int
+    end_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class ContactRecord:
+    """What the platform has on record about one contact. Of two the one with the higher `updated_ms` is valid."""
+
+    schema: ClassVar[str] = "contact_record"
+    tenant: str
+    contact_id: str
+    updated_ms: int  # since 1970, as every time here: LastUpdateTimestamp
+    content_hash: str  # SHA-256 of the other fields less `sealed`, hexadecimal
+    initial_contact_id: str  # empty for a first leg, as the next three where there is no such leg
+    previous_contact_id: str
+    next_contact_id: str
+    related_contact_id: str
+    channel: str
+    initiation_method: str
+    disconnect_reason: str
+    initiated_ms: int | None
+    connected_to_system_ms: int | None
+    disconnected_ms: int | None
+    transferred_ms: int | None
+    queue: str
+    enqueued_ms: int | None
+    dequeued_ms: int | None
+    agent: str  # the user name; empty where no agent took part
+    agent_connected_ms: int | None
+    after_work_start_ms: int | None
+    after_work_end_ms: int | None
+    hold_s: int  # of the customer, all holds together
+    holds: int
+    agent_states: tuple[AgentSpan, ...]
+    recordings: tuple[Recording, ...]
+    sealed: bytes = b""  # endpoints and attributes
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id)
 
 
 @dataclass(frozen=True, slots=True)
@@ -469,6 +538,30 @@ class GuidanceFeedback:
     @property
     def identity(self) -> Hashable:
         return (self.schema, self.guidance_id, self.agent)
+
+
+@dataclass(frozen=True, slots=True)
+class FeedPosition:
+    """How far one part of a feed of another system has been taken."""
+
+    schema: ClassVar[str] = "feed_position"
+    feed: str
+    part: str
+    position: str  # in the other system's words
+
+    @property
+    def tenant(self) -> str:
+        """Nobody's: it says nothing of a contact."""
+        return ""
+
+    @property
+    def contact_id(self) -> str:
+        """Positions belong to no contact; their key is made of this."""
+        return f"{self.feed}/{self.part}"
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.feed, self.part)
 
 
 @dataclass(frozen=True, slots=True)

@@ -192,6 +192,11 @@ class Board:
         }
 
 
+def is_shown(record: Shown) -> bool:
+    """Say whether a record can change a screen; holds, queues and agents' comings do not."""
+    return not isinstance(record, ContactEvent) or record.kind in ("started", "ended")
+
+
 def _change(contact: _Contact, record: Shown) -> Frame | None:
     """Let one record change a contact; return the frame's body if a screen would look different."""
     match record:

@@ -22,7 +22,7 @@ from typing import Final
 
 from confluent_kafka import Message
 
-from connectors.gateway.board import Frame, Shown
+from connectors.gateway.board import Frame, Shown, is_shown
 from connectors.gateway.hub import Hub
 from connectors.gateway.kafka_tail import KafkaTail
 from connectors.redis import RedisGuidanceTail
@@ -32,7 +32,7 @@ from topics.catalogue import HOUR_MS, TOPICS
 from topics.codec import decode
 from topics.records import Guidance
 
-# How far back a new gateway reads. Events are two a contact: enough of them tell who is live and since when.
+# How far back a new gateway reads. Events are few a contact: enough of them tell who is live and since when.
 LOOK_BACK_MS: Final = {
     "transcript.redacted": HOUR_MS,
     "contact.events": 12 * HOUR_MS,
@@ -147,16 +147,16 @@ class Feed:
             self.counts[f"guidance_by_{way}"] += 1
 
     def _read(self, message: Message) -> Shown | None:
-        """Decode a record; None for what no screen shows, and for one that its topic must not carry."""
+        """Decode a record; None for one that no screen shows, or that its topic must not carry."""
         _, topic = self._parts(message)
         try:
             record = decode(message.value() or b"")
         except RecordRefused:
             record = None
-        if not isinstance(record, TOPICS[topic].records):
-            self._skip(topic, message.partition(), message.offset())
-            return None
-        return record if isinstance(record, Shown) else None
+        if isinstance(record, TOPICS[topic].records):
+            return record if isinstance(record, Shown) and is_shown(record) else None
+        self._skip(topic, message.partition(), message.offset())
+        return None
 
     def _parts(self, message: Message) -> tuple[int, str]:
         """Return generation and topic of a record."""

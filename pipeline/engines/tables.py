@@ -5,7 +5,7 @@ import threading
 import time
 from collections.abc import Callable, Iterator
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pipeline.engines.task import NAME_ROW
 from pipeline.errors import EngineFault, PeerUnavailable
@@ -72,7 +72,7 @@ def read_whole(bootstrap: str, partitions: list[TopicPartition]) -> Iterator[Mes
 def _to_the_end(consumer: Consumer, partitions: list[TopicPartition]) -> Iterator[Message]:
     """Assign and read until each partition has reported its end; control records have no message of their own."""
     left = {(one.topic, one.partition) for one in partitions}
-    consumer.assign([TopicPartition(one.topic, one.partition, 0) for one in partitions])
+    consumer.assign([TopicPartition(one.topic, one.partition, OFFSET_BEGINNING) for one in partitions])
     silent_s = 0.0
     while left:
         message = consumer.poll(_WAIT_S)

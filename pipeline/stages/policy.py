@@ -193,6 +193,8 @@ class PolicyEngine(Machine[PolicyState]):
             case ContactEvent() | MediaStarted():
                 self._pin(state, record.tenant)
                 return ()
+            case MediaStarted():
+                return ()
             case _:
                 raise RecordRefused("policy does not read this type")
 

@@ -4,8 +4,9 @@ import json
 import logging
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from hashlib import sha512
-from itertools import pairwise
+from itertools import pairwise, permutations
 from pathlib import Path
 from uuid import uuid4
 
@@ -22,13 +23,16 @@ from pipeline.errors import PeerUnavailable, RecordRefused
 from topics.catalogue import topic_of
 from topics.keys import contact_key
 from topics.records import (
+    AgentSpan,
     AudioRedaction,
     AudioSpan,
     ContactEvent,
+    ContactRecord,
     DecidedUntil,
     Guidance,
     GuidanceFeedback,
     Hint,
+    MediaStarted,
     Moment,
     Moments,
     Point,
@@ -40,7 +44,16 @@ from topics.records import (
 
 pytestmark = pytest.mark.stores
 
-TABLES = ("contacts", "turns", "moments", "guidance_causes", "guidance", "audio_redactions", "feedback")
+TABLES = (
+    "contacts",
+    "contact_records",
+    "turns",
+    "moments",
+    "guidance_causes",
+    "guidance",
+    "audio_redactions",
+    "feedback",
+)
 CANARY = "4929 1234"
 INCOMPRESSIBLE = "".join(sha512(bytes([n])).hexdigest() for n in range(200))
 
@@ -116,6 +129,18 @@ def turn(rev: int, *, number: int = 0, text: str = "", is_final: bool = True) ->
         asr="scripted",
         confidence=None,
         rev=rev,
+    )
+
+
+def contact_record(updated_ms: int, content_hash: str) -> ContactRecord:
+    return ContactRecord(
+        *("acme", "c1", updated_ms, content_hash, "", "", "", "", "VOICE", "INBOUND", "CUSTOMER_DISCONNECT"),
+        *(1, 2, 30, None, "Billing", 3, 9, "anna", 10, 30, None),
+        hold_s=4,
+        holds=1,
+        agent_states=(AgentSpan("CONNECTED", 10, None),),
+        recordings=(),
+        sealed=b"\x01\xff",
     )
 
 
@@ -264,6 +289,33 @@ def test_contact_has_ended_whichever_event_comes_first(store: Store) -> None:
     store.write(ended)
     query = "SELECT state, agent, started_ms, ended_ms FROM contacts"
     assert [("ended", "anna", 0, 9_000)] == store.select(query)
+
+
+def test_agent_who_joins_later_is_the_contact_s_and_a_hold_is_no_row(store: Store) -> None:
+    started = ContactEvent("acme", "c1", 0, "started", 0, "")
+    store.write(replace(started, kind="hold_began", contact_id="c2", agent="ben", time_ms=9))
+    store.write(MediaStarted("acme", "c3", "arn", 1, "1"))
+    store.write(replace(started, kind="agent_joined", agent="anna", time_ms=7), started)
+    assert [("c1", "started", "anna", 0, None)] == store.select(
+        "SELECT contact_id, state, agent, started_ms, ended_ms FROM contacts"
+    )
+
+
+@pytest.mark.parametrize("order", list(permutations(range(3))))
+@pytest.mark.parametrize("is_one_batch", [True, False])
+def test_newest_contact_record_is_stored_in_any_order(
+    store: Store, order: tuple[int, ...], *, is_one_batch: bool
+) -> None:
+    first = contact_record(1_000, "aa")
+    versions = (first, contact_record(2_000, "aa"), contact_record(2_000, "bb"))
+    if is_one_batch:
+        store.write(*(versions[at] for at in order))
+    else:
+        for at in order:
+            store.write(versions[at])
+    query = "SELECT updated_ms, content_hash, agent_states, sealed FROM contact_records"
+    states = [{"state": "CONNECTED", "start_ms": 10, "end_ms": None}]
+    assert [(2_000, "bb", states, b"\x01\xff")] == store.select(query)
 
 
 def test_counts_say_what_stands(store: Store) -> None:

@@ -11,7 +11,7 @@ from pathlib import Path
 import pytest
 
 from pipeline import explain
-from pipeline.app import GROUPS
+from pipeline.app import CONTACT_EVENTS, GROUPS
 from pipeline.topology import STAGES
 from topics.catalogue import CATALOGUE
 
@@ -39,7 +39,7 @@ def test_text_fits_a_terminal() -> None:
 def test_json_names_every_stage_group_and_topic_once() -> None:
     shown = json.loads(explain.as_json())
     groups = [group["name"] for group in shown["groups"]] + [sink["name"] for sink in shown["sinks"]]
-    assert list(GROUPS) == [*groups, shown["gateway"]["name"]]
+    assert list(GROUPS) == [*groups, CONTACT_EVENTS, shown["gateway"]["name"]]
     assert [stage.name for stage in STAGES] == [s["name"] for group in shown["groups"] for s in group["stages"]]
     assert [topic.name for topic in CATALOGUE] == [topic["name"] for topic in shown["topics"]]
 

@@ -179,5 +179,18 @@ def test_contact_is_live_until_its_last_leg_ends() -> None:
     assert {b"b"} == live_contacts([*events, event(b"a", 1, "ended")], (b"a",), ())
 
 
+def test_leg_that_is_not_numbered_goes_by_its_contact_id() -> None:
+    first, second = (replace(event(b"a", 0, "started")[1], contact_id=one) for one in ("c1", "c2"))
+    transferred = [(b"a", first), (b"a", second), (b"a", replace(first, kind="ended"))]
+    assert {b"a"} == live_contacts(transferred, (), ())
+    assert set() == live_contacts([*transferred, (b"a", replace(second, kind="ended"))], (), ())
+
+
+def test_hold_and_queue_neither_begin_nor_end_a_contact() -> None:
+    held = [(b"a", replace(event(b"a", 0, "started")[1], kind=kind)) for kind in ("queued", "hold_began", "agent_left")]
+    assert set() == live_contacts(held, (), ())
+    assert {b"a"} == live_contacts([event(b"a", 0, "started"), *held], (), ())
+
+
 def test_contact_that_is_known_without_any_event_is_live_until_it_is_given_up() -> None:
     assert {b"a"} == live_contacts((), (b"a", b"b"), (b"b",))

@@ -17,6 +17,7 @@ from pipeline.errors import RecordRefused
 from schemas import NAMES
 from topics import codec
 from topics.records import (
+    AgentSpan,
     AudioCoverage,
     AudioFrame,
     AudioRedaction,
@@ -24,7 +25,9 @@ from topics.records import (
     Behaviour,
     Condition,
     ContactEvent,
+    ContactRecord,
     DecidedUntil,
+    FeedPosition,
     Generation,
     Guidance,
     GuidanceDraft,
@@ -39,6 +42,7 @@ from topics.records import (
     Point,
     Policy,
     Record,
+    Recording,
     RedactedTurn,
     SegmentWords,
     SpeechMark,
@@ -55,6 +59,8 @@ GOLDEN = Path(__file__).parents[1] / "golden" / "avro"
 HEADER_BYTES = 5
 
 CONTACT = "8b7f1f5e-0000-4000-8000-000000000001"
+STREAM = "arn:aws:kinesisvideo:eu-central-1:111122223333:stream/demo-connect-contact/1790000000000"
+FRAGMENT = "91343852333181432392682062622220590765191907586"
 TURN = turn_id(CONTACT, "customer", 19_456)
 REV = 3 * 2**24 + 17
 WORDS = (Word("grüße", 2_432, 2_700), Word("four", 2_700, 2_950, is_estimated=True))
@@ -67,8 +73,6 @@ HINTS = (
 EXAMPLES: tuple[Record, ...] = (
     AudioFrame("local", CONTACT, 0, 19_456, bytes(range(256)), 19_584, b""),
     Watermark("local", CONTACT, 1, time_ms=2_950, is_end=True),
-    ContactEvent("local", CONTACT, 0, "started", at_ms=0, agent="maria"),
-    MediaStarted("local", CONTACT, "arn:aws:kinesisvideo:eu-central-1:1:stream/a/1", 1_795_435_200_123, "9134385"),
     AudioCoverage(
         "local",
         CONTACT,
@@ -80,6 +84,34 @@ EXAMPLES: tuple[Record, ...] = (
         is_end=True,
         reason="no more audio",
         rev=2**24 + 3,
+    ),
+    ContactEvent(
+        *("local", CONTACT, 0, "hold_began", 0, "maria", 1_790_000_042_000, "c-0", "Billing", "VOICE"),
+        sealed=bytes(range(250, 256)),
+    ),
+    MediaStarted("local", CONTACT, STREAM, start_ms=1_790_000_010_000, first_fragment=FRAGMENT),
+    ContactRecord(
+        *("local", CONTACT, 1_790_000_900_000, "ab" * 32, "c-0", "c-1", "", "", "VOICE"),
+        initiation_method="TRANSFER",
+        disconnect_reason="CUSTOMER_DISCONNECT",
+        initiated_ms=1_790_000_000_000,
+        connected_to_system_ms=1_790_000_001_000,
+        disconnected_ms=1_790_000_300_000,
+        transferred_ms=None,
+        queue="Billing",
+        enqueued_ms=1_790_000_002_000,
+        dequeued_ms=1_790_000_009_000,
+        agent="maria",
+        agent_connected_ms=1_790_000_010_000,
+        after_work_start_ms=1_790_000_300_000,
+        after_work_end_ms=None,
+        hold_s=31,
+        holds=2,
+        agent_states=(AgentSpan("CONNECTED", 1_790_000_010_000, None),),
+        recordings=(
+            Recording("CUSTOMER", "AUDIO", "KINESIS_VIDEO_STREAM", STREAM, FRAGMENT, FRAGMENT, 1_790_000_010_000, None),
+        ),
+        sealed=b"\x01sealed",
     ),
     SpeechMark("local", CONTACT, 0, "customer", 19_456, end_sample=None, rev=REV),
     SegmentWords(
@@ -128,6 +160,7 @@ EXAMPLES: tuple[Record, ...] = (
     GuidanceDraft("local", CONTACT, 0, f"{CONTACT}/summary", HINTS, REV),
     Guidance("local", CONTACT, 0, TURN, (), REV),
     GuidanceFeedback("local", CONTACT, "g-1", "dismissed", "maria"),
+    FeedPosition("arn:aws:kinesis:eu-central-1:111122223333:stream/starts", "shardId-000000000000", "4957"),
     Generation(2, 24, opens_at_ms=1_790_000_010_000, removed_at_ms=None),
 )
 KINDS = [type(example) for example in EXAMPLES]
@@ -299,6 +332,11 @@ def test_json_form_of_nested_records_is_plain() -> None:
     record = next(one for one in EXAMPLES if isinstance(one, RedactedTurn))
     expected = {"start_ms": 2_432, "end_ms": 2_950, "type": "CREDITCARD", "tracks": ["customer", "agent"]}
     assert [expected] == codec.to_json(record)["spans"]
+
+
+def test_json_form_of_encrypted_bytes_is_base64() -> None:
+    record = next(one for one in EXAMPLES if isinstance(one, ContactEvent))
+    assert "+vv8/f7/" == codec.to_json(record)["sealed"]
 
 
 def test_audio_has_no_json_form() -> None:

@@ -17,6 +17,7 @@ from topics.records import (
     Guidance,
     GuidanceFeedback,
     Hint,
+    MediaStarted,
     Point,
     RedactedTurn,
     Speaker,
@@ -35,6 +36,14 @@ LOGGED_MS = 1_790_000_000_000
 
 def started(contact_id: str = CONTACT, agent: str = "Daniel") -> ContactEvent:
     return ContactEvent(TENANT, contact_id, 0, "started", 0, agent)
+
+
+def held(contact_id: str = CONTACT) -> ContactEvent:
+    return ContactEvent(TENANT, contact_id, 0, "hold_began", 0, "Daniel", time_ms=1_790_000_000_000)
+
+
+def media_started(contact_id: str = CONTACT) -> MediaStarted:
+    return MediaStarted(TENANT, contact_id, "arn", 1_790_000_000_000, "1")
 
 
 def ended(at_ms: int, contact_id: str = CONTACT) -> ContactEvent:

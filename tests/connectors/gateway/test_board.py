@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors.gateway import board as limits
-from connectors.gateway.board import Board, Frame, Shown
+from connectors.gateway.board import Board, Frame, Shown, is_shown
 from tests.connectors.gateway import screenplay as play
 from topics.records import Hint
 
@@ -288,3 +288,8 @@ def test_long_contact_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch, kin
     screen = Screen()
     screen.take(board.since(play.CONTACT, None, 0))
     assert 3 == len(screen.turns) + len(screen.causes)
+
+
+def test_screen_shows_when_a_contact_starts_and_ends_but_no_hold() -> None:
+    shown = [is_shown(record) for record in (play.started(), play.held(), play.ended(1_000), play.turn("one", 0))]
+    assert [True, False, True, True] == shown

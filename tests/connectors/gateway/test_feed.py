@@ -200,7 +200,7 @@ async def test_undecodable_and_foreign_records_are_skipped_without_a_word_of_the
     secret = b"4917484589897107"
     unredacted = encode(play.raw_turn(secret.decode()))
     topics.write_bytes(("transcript.redacted", secret), ("transcript.redacted", unredacted))
-    topics.write(play.turn("good words", 0))
+    topics.write(play.media_started(), play.held(), play.turn("good words", 0))
     async with gateway(topics) as running:
         answer = await running.until(lambda answer: answer["ready"])
         async with running.screen() as screen:

@@ -19,6 +19,7 @@ from topics.records import (
     GuidanceRequest,
     Hint,
     HintTemplate,
+    MediaStarted,
     Moment,
     Moments,
     Policy,
@@ -182,6 +183,13 @@ def test_contact_keeps_the_newest_versions_of_its_first_record() -> None:
     machine.on_global(policy(behaviour("other"), name="q"))
     state = machine.restore(machine.snapshot(state))
     assert fired(machine.on_record(state, turn("old new newest other"))) == [("c1/customer/0", ("new",))]
+
+
+def test_start_of_media_is_passed_by() -> None:
+    machine = engine(policy(behaviour("cancel")))
+    state = machine.state()
+    assert [] == list(machine.on_record(state, MediaStarted("local", "c1", "arn", 1_790_000_000_000, "1")))
+    assert machine.state() == state
 
 
 def test_pinned_version_that_has_left_the_table_stops_the_task() -> None:
