@@ -100,15 +100,18 @@ def text(contacts: Sequence[str] = CONTACTS) -> Script:
 
 
 def whole(contact: str = "demo") -> dict[str, Script]:
-    """The beginning of the demo call through every stage; pure functions are remembered across schedules."""
+    """The beginning of the demo call through every stage, as a source sends it and as capture reads it from a stream.
+
+    Pure functions are remembered across schedules.
+    """
     key = contact_key(TENANT, contact)
-    records = (
-        ContactEvent(TENANT, contact, 0, "started", 0, ""),
-        MediaStarted(TENANT, contact, "stream", 0, "1"),
-        ContactEvent(TENANT, contact, 0, "ended", 1_000 * WHOLE_S, ""),
-    )
-    events = tuple(Event("contact.events", key, record) for record in records)
-    return {"the demo call": Script(REMEMBERING, POLICIES, events, services)}
+    sent = [(due.topic, due.record) for due in files.frames(_call(), TENANT, contact)]
+    started, ended = [record for topic, record in sent if topic == "contact.events"]
+    read = [("contact.events", record) for record in (started, MediaStarted(TENANT, contact, "stream", 0, "1"), ended)]
+    return {
+        name: Script(REMEMBERING, POLICIES, tuple(Event(topic, key, record) for topic, record in records), services)
+        for name, records in {"the demo call": sent, "the captured call": read}.items()
+    }
 
 
 class Shelf:
@@ -135,11 +138,15 @@ def stream(request: object) -> object:
 
 @cache
 def _frames(contact: str) -> Sequence[AudioFrame]:
+    records = [due.record for due in files.frames(_call(), TENANT, contact)]
+    return [replace(record, leg=0) for record in records if isinstance(record, AudioFrame)]
+
+
+@cache
+def _call() -> Call:
     recorded = files.read_call(DEMO / "customer.wav", DEMO / "agent.wav")
     samples = WHOLE_S * SAMPLE_RATE_HZ
-    call = Call(recorded.customer[:samples], recorded.agent[:samples])
-    records = [due.record for due in files.frames(call, TENANT, contact)]
-    return [replace(record, leg=0) for record in records if isinstance(record, AudioFrame)]
+    return Call(recorded.customer[:samples], recorded.agent[:samples])
 
 
 def services() -> Mapping[str, Answer]:
