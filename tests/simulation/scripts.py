@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from connectors import files, policies
-from connectors.files import FRAME_SAMPLES, Call
+from connectors.files import Call
 from connectors.scripted import ScriptedAsr
 from pipeline.stages.archive import PutAudio, PutManifest, Stored
 from pipeline.stages.capture import Heard, Listen
@@ -131,9 +131,8 @@ def stream(request: object) -> object:
     """Answer with the next record of the demo call; the place is its number."""
     assert isinstance(request, Listen)
     at, frames = int(request.place or b"0"), _frames(request.contact_id)
-    until = min((at + 1) * FRAME_SAMPLES, WHOLE_S * SAMPLE_RATE_HZ)
     over = "no more audio" if at + 1 >= len(frames) else ""
-    return Heard(tuple(frames[at : at + 1]), b"%d" % (at + 1), 0, until, until, over=over)
+    return Heard(tuple(frames[at : at + 1]), b"%d" % (at + 1), 0, over=over)
 
 
 @cache
