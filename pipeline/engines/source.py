@@ -34,6 +34,7 @@ GROUP = "contact-events"
 POLL_S = 0.1  # the longest time until a stop is noticed by who owns the feeds
 IDLE_S = 0.1  # between two looks at a feed without news; the inlets pace their requests themselves
 REQUEST_S = 10.0
+LEAVE_S = 2.0  # for the group to hear it; else another member waits until the session ends
 FLUSH_S = 1.0  # between two looks for a stop
 JOIN_S = 12.0  # for the feeds to end; below the 15 s that a worker has to drain
 BACKOFF_S = (0.1, 10.0)  # of the first and of the longest wait; each is drawn from 0 to there ("full jitter")
@@ -156,7 +157,7 @@ class _Turns:
         finally:
             if reading is not None:
                 reading.stop()
-            leave(self._consumer, REQUEST_S)
+            leave(self._consumer, LEAVE_S)
             self._consumer.close()
             self._orphans.stop()
 
@@ -232,15 +233,18 @@ class _FeedLoop:
     ) -> None:
         """Carry messages until told to stop; whatever is away is waited for."""
         attempt = 0
+        has_begun = False
         while not stop.is_set():
             try:
                 if self._kept is None:
                     self._kept = dict(positions().get(self.feed.place, {}))
+                if not has_begun:
                     self.feed.inlet.resume(self._kept)
+                    has_begun = True
                 has_news = self._turn(stop)
             except PeerUnavailable as fault:
                 _log.warning("a feed waits", extra={"feed": self.feed.place, "reason": str(fault)})
-                self._kept = None
+                has_begun = False  # what was pulled and not written comes again
                 stop.wait(_backoff_s(attempt))
                 attempt += 1
             else:
