@@ -248,6 +248,7 @@ def test_topic_whose_beginning_is_gone_is_read_whole(broker: str, topics: str) -
     with running(broker, topics, feed(shelf := Shelf(*names(6)))):
         until(lambda: len(shelf.settled) == 6)
     places = [TopicPartition(f"{topics}contact.events", n, 1) for n in range(PARTITIONS)]
-    for done in clients.admin(broker).delete_records(places).values():
+    client = clients.admin(broker)
+    for done in client.delete_records(places).values():
         done.result(LIMIT_S)
     assert 12 - PARTITIONS == len(written(broker, topics))
