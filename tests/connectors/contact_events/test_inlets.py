@@ -1,7 +1,8 @@
 """Streams and queues of AWS: everything that comes, from where it had been taken to, and nothing that was let go."""
 
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -183,6 +184,24 @@ def test_list_of_shards_comes_in_pages(kinesis: Client, answers: Stubber) -> Non
     assert {"a", "b"} == texts([inlet.pull()])
     assert () == inlet.pull().arrived  # both are closed and read to their ends
     answers.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("make", [lambda: _away("kinesis"), lambda: _away("sqs")], ids=["kinesis", "sqs"])
+def test_service_that_is_away_is_the_world_s_fault(
+    make: Callable[[], Inlet], aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    inlet = make()
+    inlet.resume({})
+    with pytest.raises(PeerUnavailable, match="EndpointConnectionError"):
+        inlet.pull()
+
+
+def _away(service: str) -> Inlet:
+    made = client(service, REGION)
+    return KinesisInlet(made, "arn:aws:kinesis:r:1:stream/s") if service == "kinesis" else SqsInlet(made, "http://q")
 
 
 def test_message_of_a_queue_is_gone_once_it_is_settled(queue: str) -> None:
