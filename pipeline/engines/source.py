@@ -52,13 +52,14 @@ class Feed:
     Attributes:
         says: what its messages are, for metrics.
         place: names it in positions and dead letters.
-        inlet: brings its messages.
+        inlet: makes what brings its messages, anew each time that this process begins to read: a thread that was left
+            behind in a request shares nothing with the next.
         read: says what a message means; raises `RecordRefused` for one that means nothing.
     """
 
     says: str
     place: str
-    inlet: Inlet
+    inlet: Callable[[], Inlet]
     read: Callable[[bytes], Sequence[Addressed]]
 
 
@@ -218,6 +219,7 @@ class _FeedLoop:
 
     def __init__(self, feed: Feed, producer: Producer, prefix: str, homes: "Homes") -> None:
         self.feed = feed
+        self._inlet = feed.inlet()
         self._producer = producer
         self._prefix = prefix
         self._homes = homes
@@ -239,7 +241,7 @@ class _FeedLoop:
                 if self._kept is None:
                     self._kept = dict(positions().get(self.feed.place, {}))
                 if not has_begun:
-                    self.feed.inlet.resume(self._kept)
+                    self._inlet.resume(self._kept)
                     has_begun = True
                 has_news = self._turn(stop)
             except PeerUnavailable as fault:
@@ -255,13 +257,13 @@ class _FeedLoop:
 
     def _turn(self, stop: threading.Event) -> bool:
         """Carry one batch; say whether there was one."""
-        batch = self.feed.inlet.pull()
+        batch = self._inlet.pull()
         if not batch.arrived:
             return False
         self._write(batch)
         self._flush(stop)
         failpoints.reach("sent")
-        self.feed.inlet.settle(batch)
+        self._inlet.settle(batch)
         self._keep(batch.positions, stop)
         return True
 

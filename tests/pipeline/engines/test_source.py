@@ -76,7 +76,7 @@ def read(data: bytes) -> Sequence[Addressed]:
 
 
 def feed(shelf: Shelf, place: str = PLACE) -> Feed:
-    return Feed("starts", place, shelf, read)
+    return Feed("starts", place, lambda: shelf, read)
 
 
 def names(count: int, word: str = "contact") -> list[bytes]:
@@ -168,6 +168,21 @@ def test_feed_that_is_away_is_waited_for_and_holds_up_no_other(broker: str, topi
     assert sorted(name.decode() for name in names(3) + names(3, "other")) == contacts(broker, topics)
 
 
+def test_key_that_cannot_be_used_now_holds_its_messages_back(broker: str, topics: str) -> None:
+    failures = iter(range(3))
+
+    def locked(data: bytes) -> Sequence[Addressed]:
+        if data == names(4)[1] and next(failures, None) is not None:
+            raise PeerUnavailable("the key is away")
+        return read(data)
+
+    shelf = Shelf(*names(4))
+    with running(broker, topics, Feed("starts", PLACE, lambda: shelf, locked)):
+        until(lambda: len(shelf.settled) == 4)
+    assert {name.decode() for name in names(4)} == set(contacts(broker, topics))
+    assert [] == written(broker, topics, "contact.events.dead")
+
+
 def test_broker_that_is_away_is_waited_for(tmp_path: Path) -> None:
     jars = REPOSITORY / ".kafka" / f"libs-{embedded.KAFKA_VERSION}"
     bootstrap = embedded.start(tmp_path, libs=jars).bootstrap
@@ -206,7 +221,7 @@ def test_record_that_cannot_be_encoded_takes_its_whole_message_to_the_dead_lette
         return [event, Addressed(media.key, MediaStarted("acme", "c", "my \ud800 secret", 1, "1"), None)]
 
     shelf = Shelf(b"contact-1")
-    with running(broker, topics, Feed("starts", PLACE, shelf, half_bad)):
+    with running(broker, topics, Feed("starts", PLACE, lambda: shelf, half_bad)):
         until(lambda: len(shelf.settled) == 1)
     assert [] == written(broker, topics)
     assert [b"contact-1"] == [message.value() for message in written(broker, topics, "contact.events.dead")]
