@@ -25,7 +25,8 @@ Client = Any  # botocore makes its clients at run time
 
 @pytest.fixture
 def kinesis(aws: str, monkeypatch: pytest.MonkeyPatch) -> Client:
-    monkeypatch.setattr(streams, "READ_S", 0.0)
+    for name in ("READ_S", "CATCH_UP_S"):
+        monkeypatch.setattr(streams, name, 0.0)
     return client("kinesis", REGION)
 
 
@@ -157,6 +158,26 @@ def test_iterator_that_expired_is_asked_for_again(kinesis: Client, answers: Stub
     batches = [inlet.pull() for _ in range(3)]
     assert [["1"], [], ["2"]] == [sorted(texts([batch])) for batch in batches]
     assert {"a": "2"} == batches[-1].positions
+
+
+@pytest.mark.parametrize(("behind_ms", "pace_s"), [(0, streams.READ_S), (7_000, streams.CATCH_UP_S)])
+def test_shard_is_asked_no_more_often_than_its_quota_allows(
+    kinesis: Client, answers: Stubber, monkeypatch: pytest.MonkeyPatch, behind_ms: int, pace_s: float
+) -> None:
+    monkeypatch.setattr(streams, "READ_S", 0.5)
+    monkeypatch.setattr(streams, "CATCH_UP_S", 0.25)
+    answers.add_response("list_shards", {"Shards": [_shard("a")]})
+    answers.add_response("get_shard_iterator", {"ShardIterator": "i0"})
+    for n in range(2):
+        told = {"Records": [_record(str(n))], "NextShardIterator": f"i{n + 1}", "MillisBehindLatest": behind_ms}
+        answers.add_response("get_records", told)
+    inlet = KinesisInlet(kinesis, "arn")
+    inlet.resume({})
+    begun_s = time.monotonic()
+    assert {"0", "1"} == texts(pulled(inlet, 2))
+    took_s = time.monotonic() - begun_s
+    assert pace_s <= took_s
+    answers.assert_no_pending_responses()
 
 
 def test_throttled_shard_holds_up_no_other(kinesis: Client, answers: Stubber) -> None:
