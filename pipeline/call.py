@@ -146,8 +146,8 @@ async def send_and_follow(request: Request, settings: Settings, supervisor: Supe
     Returns:
         When audio time 0 was (see `play`).
     """
-    sent = _send(request, settings)
-    started_ms, _ = await asyncio.gather(sent, _follow(request, settings, supervisor, show))
+    sent = send(request, settings)
+    started_ms, _ = await asyncio.gather(sent, follow(request, settings, supervisor, show))
     return started_ms
 
 
@@ -172,8 +172,8 @@ def publish_policies(settings: Settings, versions: Sequence[Policy]) -> None:
         raise PeerUnavailable("the broker did not take the policies")
 
 
-async def _send(request: Request, settings: Settings) -> int:
-    """Send the call's records as they are due."""
+async def send(request: Request, settings: Settings) -> int:
+    """Send the call's records as they are due; return when audio time 0 was (see `play`)."""
     producer = clients.producer(settings.kafka_bootstrap)
 
     async def send(due: Due) -> None:
@@ -192,7 +192,7 @@ async def _send(request: Request, settings: Settings) -> int:
     return started_ms
 
 
-async def _follow(request: Request, settings: Settings, supervisor: Supervisor, show: Show) -> None:
+async def follow(request: Request, settings: Settings, supervisor: Supervisor, show: Show) -> None:
     """Show what may be shown until the summary comes, which is written after everything else is decided."""
     consumer = clients.tail_consumer(settings.kafka_bootstrap)
     last = f"{request.contact_id}/summary"

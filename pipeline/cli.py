@@ -148,10 +148,11 @@ def demo(
     agent: Annotated[Path | None, typer.Option(help="WAV of the agent's track.")] = None,
     speed: Speed = 1.0,
     keep: Annotated[bool, typer.Option(help="Leave the page open until Ctrl-C.")] = False,
+    connect: Annotated[bool, typer.Option(help="The call comes as Amazon Connect brings it, on loopback.")] = False,
 ) -> None:
     """Run everything embedded and play a call, live in the terminal and on the agent page.
 
-    Example: trunkline demo --speed 4
+    Example: trunkline demo --connect
     """
     from rich.console import Console
 
@@ -169,7 +170,9 @@ def demo(
     recorded = files.read_call(customer or demo_file("customer.wav"), agent or demo_file("agent.wav"))
     versions = policy_files.load(demo_file("policies.yaml"))
     request = calls.Request(recorded, recorded.contact_id, "local", versions, speed, keep=False)
-    _run(demos.run(request, loaded, Console(), is_kept_open=keep))
+    if connect and not speed:
+        raise InputError("--connect plays a call in time: give a --speed above 0")
+    _run(demos.run(request, loaded, Console(), is_kept_open=keep, is_connect=connect))
 
 
 @app.command()

@@ -1,6 +1,6 @@
-"""Development stores from wheels: PostgreSQL and Valkey for `trunkline demo`, without root or docker.
+"""Development servers from wheels for `trunkline demo`, without root or docker: PostgreSQL, Valkey, an AWS stand-in.
 
-Owns their processes, folders and passwords. Both listen on loopback alone and ask for a password, since
+Owns their processes, folders and passwords. All listen on loopback alone; the stores ask for a password, since
 anyone on the machine can connect there. A server ends with the process that started it, also after kill -9
 (Linux); start it from a thread that lives as long as the process, because the kernel watches the thread.
 PostgreSQL's rows outlive the server: the next start in the same home finds them. Valkey keeps nothing.
@@ -16,6 +16,7 @@ import secrets
 import shutil
 import signal
 import subprocess
+import sys
 import tempfile
 import time
 from collections.abc import Callable, Sequence
@@ -113,6 +114,26 @@ def start_valkey(home: Path, port: int | None = None) -> Server:
     process = _spawn([str(binary), "-"], log, signal.SIGTERM, given=settings.encode())
     _wait_ready(process, log, lambda: b"Ready to accept connections" in log.read_bytes())
     return Server(f"redis://:{password}@{HOST}:{port}/0", process.pid, process, signal.SIGTERM)
+
+
+def start_moto(home: Path, port: int | None = None) -> Server:
+    """Start moto's stand-in for AWS and wait until it answers; it keeps nothing, and any credentials will do.
+
+    Args:
+        home: folder for its log; made if missing.
+        port: on loopback; None takes a free one.
+
+    Raises:
+        InputError: the extra is not installed, or the home cannot be written.
+        PeerUnavailable: the server did not start.
+    """
+    _package("moto")
+    _make(home)
+    port = port or ports.choose()
+    log = home / "moto.log"
+    process = _spawn([sys.executable, "-m", "moto.server", "-H", HOST, "-p", str(port)], log, signal.SIGTERM)
+    _wait_ready(process, log, lambda: b"Running on" in log.read_bytes())
+    return Server(f"http://{HOST}:{port}", process.pid, process, signal.SIGTERM)
 
 
 def remove(home: Path) -> None:

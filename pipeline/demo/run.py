@@ -7,9 +7,11 @@ Owns the order of starting and stopping. Each demo has a broker, stores and port
 import asyncio
 import contextlib
 import shutil
+import tempfile
 import time
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Callable, Coroutine, Sequence
 from contextlib import asynccontextmanager
+from dataclasses import dataclass
 from pathlib import Path
 
 from pydantic import SecretStr
@@ -18,6 +20,7 @@ from rich.console import Console
 from pipeline import broker, call, lag, ports, stores
 from pipeline.call import Request
 from pipeline.demo.report import Places, print_report
+from pipeline.errors import InputError
 from pipeline.processes import claim_number
 from pipeline.readiness import wait_ready
 from pipeline.running import RUN_DIR
@@ -33,7 +36,9 @@ _PARTITIONS = 4
 _GROUPS = (*(name for name in group_names() if name != "capture"), "postgres", "redis", "gateway")
 
 
-async def run(request: Request, settings: Settings, console: Console, *, is_kept_open: bool) -> None:
+async def run(
+    request: Request, settings: Settings, console: Console, *, is_kept_open: bool, is_connect: bool = False
+) -> None:
     """Run the demo.
 
     Args:
@@ -41,20 +46,25 @@ async def run(request: Request, settings: Settings, console: Console, *, is_kept
         settings: a broker or stores that are set are used, not started and not stopped.
         console: where the call is shown.
         is_kept_open: leave everything up after the call until Ctrl-C.
+        is_connect: the call comes as Amazon Connect brings it, and not from files.
 
     Raises:
+        InputError: an extra that is needed is not installed.
         PeerUnavailable: a server does not start.
     """
     missing = None if settings.kafka_bootstrap else broker.missing_tools(broker.libs_folder(settings.home))
+    if missing is not None and is_connect:
+        raise InputError(f"{missing}; --connect needs a broker")
     if missing is not None:
         console.print(f"{missing}; the call runs on the memory engine, without stores and page")
         await _in_memory(request, settings, console)
         return
     started_s = time.monotonic()
-    async with _servers(settings, console) as own:
+    async with _servers(settings, console) as servers, _source(request, servers, is_connect=is_connect) as source:
+        own = source.settings
         with call.topics_for(own, keep=False), Supervisor(own, RUN_DIR) as supervisor:
             await asyncio.to_thread(call.publish_policies, own, request.policies)
-            for group in _GROUPS:
+            for group in (*_GROUPS, *source.groups):
                 supervisor.start(group)
             await wait_ready(supervisor)
             page = f"http://127.0.0.1:{own.gateway_port}/"
@@ -62,13 +72,43 @@ async def run(request: Request, settings: Settings, console: Console, *, is_kept
             console.print(f"ready in {time.monotonic() - started_s:.0f} s; the call begins", style="dim")
             view = View(console)
             with view.drawn():
-                began_ms = await call.send_and_follow(request, own, supervisor, view.take)
+                began_ms, _ = await asyncio.gather(source.play(), call.follow(request, own, supervisor, view.take))
             entries = await asyncio.to_thread(call.collect, own)
             await _wait_until_stored(own)
             print_report(console, request, entries, began_ms, Places.of(own, request, page), is_kept_open=is_kept_open)
             if is_kept_open:
                 console.print(f"page {page} stays open; Ctrl-C ends", highlight=False)
                 await asyncio.Event().wait()
+
+
+@dataclass(frozen=True, slots=True)
+class _Source:
+    """Where the call comes from.
+
+    Attributes:
+        settings: those of the pipeline.
+        groups: what runs besides.
+        play: sends the call and returns when audio time 0 was.
+    """
+
+    settings: Settings
+    groups: Sequence[str]
+    play: Callable[[], Coroutine[None, None, int]]
+
+
+@asynccontextmanager
+async def _source(request: Request, settings: Settings, *, is_connect: bool) -> AsyncIterator[_Source]:
+    if not is_connect:
+        yield _Source(settings, (), lambda: call.send(request, settings))
+        return
+    from pipeline.demo import connect  # AWS's clients take a second
+
+    home = Path(tempfile.mkdtemp(prefix="trunkline-connect-"))
+    try:
+        async with connect.connected(request, settings, home) as cloud:
+            yield _Source(cloud.settings, connect.GROUPS, cloud.play)
+    finally:
+        shutil.rmtree(home, ignore_errors=True)
 
 
 async def _in_memory(request: Request, settings: Settings, console: Console) -> None:

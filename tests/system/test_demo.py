@@ -50,6 +50,27 @@ def test_two_demos_at_once_do_not_harm_each_other(shell: Place) -> None:
     assert_nothing_left(shell)
 
 
+def test_call_comes_as_amazon_connect_brings_it(shell: Place) -> None:
+    """Its audio by Kinesis Video Streams, and what happens to it by Kinesis."""
+    ran = ended(start(shell, "--connect"))
+    assert 0 == ran.code, ran.err
+    assert_shows_the_call(ran.out)
+    assert "21 turns, 4 cards, 7 audio spans, 1 summary" in ran.out
+    assert_nothing_left(shell)
+
+
+def test_an_interrupt_in_a_call_of_connect_leaves_nothing(shell: Place) -> None:
+    child = start(shell, "--connect")
+    child.wait_for("customer")
+    assert 130 == interrupt(child).code
+    assert_nothing_left(shell)
+
+
+def test_connect_without_time_is_refused(shell: Place) -> None:
+    ran = shell.run("demo", "--connect", "--speed", "0", variables=VARIABLES)
+    assert (2, "", 1) == (ran.code, ran.out, len(ran.said))
+
+
 def test_an_interrupt_while_servers_start_leaves_nothing(shell: Place) -> None:
     child = start(shell)
     child.wait_for("starting Kafka")
