@@ -193,8 +193,8 @@ class Board:
 
 
 def is_shown(record: Shown) -> bool:
-    """Say whether a record can change a screen; holds, queues and agents' comings do not."""
-    return not isinstance(record, ContactEvent) or record.kind in ("started", "ended")
+    """Say whether a record can change a screen; holds, queues and agents' leavings do not."""
+    return not isinstance(record, ContactEvent) or record.kind in ("started", "agent_joined", "ended")
 
 
 def _change(contact: _Contact, record: Shown) -> Frame | None:
@@ -245,8 +245,9 @@ def _change_guidance(contact: _Contact, guidance: Guidance) -> Frame | None:
 
 
 def _change_contact(contact: _Contact, event: ContactEvent) -> Frame | None:
-    """Each kind of event happens once; the first report stands."""
-    if event.kind == "started" and contact.contact is None:
+    """Each kind of event happens once; the first report stands, and the first that names the agent."""
+    is_named = contact.contact is not None and contact.contact["agent"]
+    if event.kind in ("started", "agent_joined") and (contact.contact is None or (event.agent and not is_named)):
         contact.contact = {"type": "contact", "agent": event.agent, "at_ms": event.at_ms}
         return contact.contact
     if event.kind == "ended" and contact.end is None:

@@ -40,7 +40,8 @@ const CHANGES = {
     state.feedback.has(frame.guidance_id)
       ? state
       : put(forget(state, frame.guidance_id), "feedback", frame.guidance_id, frame),
-  contact: (state, frame, nowMs) => heard({ ...state, contact: state.contact ?? frame }, frame.at_ms, nowMs),
+  contact: (state, frame, nowMs) =>
+    heard({ ...state, contact: state.contact?.agent ? state.contact : frame }, frame.at_ms, nowMs),
   end: (state, frame, nowMs) => heard({ ...state, end: state.end ?? frame }, frame.at_ms, nowMs),
   clock: (state, frame, nowMs) => heard(state, frame.time_ms, nowMs),
   status: (state, frame) => ({ ...state, isDegraded: frame.state === "degraded" }),

@@ -1,7 +1,7 @@
 """The board: what screens are told, in any order of revisions and from any point of resumption."""
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 import pytest
 from hypothesis import given
@@ -293,3 +293,12 @@ def test_long_contact_keeps_its_newest_part(monkeypatch: pytest.MonkeyPatch, kin
 def test_screen_shows_when_a_contact_starts_and_ends_but_no_hold() -> None:
     shown = [is_shown(record) for record in (play.started(), play.held(), play.ended(1_000), play.turn("one", 0))]
     assert [True, False, True, True] == shown
+
+
+def test_agent_who_joins_later_gets_a_name() -> None:
+    """Amazon Connect tells who answered after it has told that the contact started."""
+    board = Board("e")
+    joined = [replace(play.held(), kind="agent_joined", agent=agent) for agent in ("", "Daniel", "Maria")]
+    frames = show(board, [play.started(agent=""), *joined])
+    named = [frame["agent"] for frame in frames if frame["type"] == "contact"]
+    assert ["", "Daniel"] == named
