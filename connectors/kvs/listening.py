@@ -137,10 +137,10 @@ class _Session:
         self._limit.cancel()
         await self._wait()
         self._limit = self._loop.call_later(UNASKED_S, self._reading.cancel)
-        if not self._ready:  # nothing more, or nothing for now: what waits for the rest of its record waits no longer
+        if self._reading.done() or not self._ready:
+            # Nothing more, or nothing for now: what waits for the rest of its record waits no longer.
             self._ready.extend(self._outflow.rest())
-            if self._reading.done():
-                self._over = await self._outcome()
+        over = await self._outcome() if self._reading.done() and len(self._ready) <= limit else ""
         frames = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
         for frame in frames:
             for n, track in enumerate(TRACKS):
@@ -154,7 +154,7 @@ class _Session:
             msgspec.msgpack.encode(checkpoint) if checkpoint else b"",
             self._contact.start_ms,
             self._outflow.missing(),
-            self._over if not self._ready else "",
+            over,
         )
 
     async def close(self) -> None:

@@ -231,3 +231,16 @@ async def test_failure_is_told_and_the_next_question_begins_anew(monkeypatch: py
         frames, _ = await listened(listener, replace(LISTEN, number=1), 1_000)
         await listener.close()
     assert BOTH == Taken.of(frames).pcm
+
+
+@pytest.mark.parametrize("frames", [1, 4, 9, 10, 11])
+async def test_engine_that_is_slower_than_the_contact_gets_its_last_samples(frames: int) -> None:
+    async with emulating(take(31)) as (server, _):  # ten records and a block
+        listener = Listener(account(server.url), QUICK, pace=1_000, frames=frames)
+        before, answers = await listened(listener, LISTEN, 1)
+        await asyncio.sleep(1.0)  # the contact is over before it is asked for again
+        customer, agent = Taken.of(before).ends
+        asked = replace(LISTEN, place=answers[-1].place, number=1, customer_sample=customer, agent_sample=agent)
+        after, _ = await listened(listener, asked, 1_000)
+        await listener.close()
+    assert {"customer": noise(31), "agent": noise(31, 2)} == Taken.of([*before, *after]).pcm
