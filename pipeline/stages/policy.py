@@ -190,7 +190,7 @@ class PolicyEngine(Machine[PolicyState]):
             case Watermark():
                 self._pin(state, record.tenant)
                 return _on_watermark(state, record)
-            case ContactEvent() | MediaStarted():
+            case ContactEvent():
                 self._pin(state, record.tenant)
                 return ()
             case MediaStarted():
