@@ -20,14 +20,14 @@ fed by `pipeline/engines/sink.py`, one thread, one connection.
 `connectors/postgres_views.py` joins them to what a person reads.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any, LiteralString, TypeVar, cast
 
 import psycopg
 from psycopg import Connection, sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
 from connectors.base import Delivered
@@ -196,6 +196,36 @@ SELECT
     (SELECT count(*) FROM {schema}.feedback WHERE contact_id = %(id)s) AS feedback"""
 
 
+# Of one contact's conversation, in each tenant that has it.
+_LEDGER: LiteralString = """
+SELECT state.* FROM {schema}.conversations AS state
+JOIN {schema}.conversation_legs AS leg USING (tenant, conversation_id)
+WHERE leg.contact_id = %(id)s AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+ORDER BY tenant"""
+_LEDGER_LINES: LiteralString = """
+SELECT line.* FROM {schema}.ledger AS line JOIN {schema}.conversation_legs AS leg USING (tenant, contact_id)
+WHERE (line.tenant, line.conversation_id) = (%(tenant)s, %(id)s) ORDER BY leg.started_ms, contact_id, track DESC"""
+_LEDGER_GAPS: LiteralString = """
+SELECT gap.* FROM {schema}.ledger_missing AS gap JOIN {schema}.conversation_legs AS leg USING (tenant, contact_id)
+WHERE (gap.tenant, gap.conversation_id) = (%(tenant)s, %(id)s)
+ORDER BY leg.started_ms, contact_id, track DESC, start_ms, step"""
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What became of one conversation's audio: rows of the views, by column.
+
+    Attributes:
+        conversation: of `conversations`.
+        lines: of `ledger`.
+        missing: of `ledger_missing`.
+    """
+
+    conversation: Mapping[str, object]
+    lines: tuple[Mapping[str, object], ...]
+    missing: tuple[Mapping[str, object], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What is stored of one contact.
@@ -270,6 +300,22 @@ class PostgresSink:
         """Say how much is stored of a contact."""
         with self._connected() as connection, connection.cursor(row_factory=class_row(Counts)) as cursor:
             return cursor.execute(self._composed(_COUNTS), {"id": contact_id}).fetchall()[0]
+
+    def ledgers(self, contact_id: str, tenant: str | None = None) -> list[Ledger]:
+        """Return the ledger of the conversation that a contact belongs to, for each tenant that has such a contact."""
+        with self._connected() as connection, connection.cursor(row_factory=dict_row) as cursor:
+
+            def rows(query: LiteralString, subject: object, owner: object) -> list[_Row]:
+                return cursor.execute(self._composed(query), {"id": subject, "tenant": owner}).fetchall()
+
+            return [
+                Ledger(
+                    found,
+                    tuple(rows(_LEDGER_LINES, found["conversation_id"], found["tenant"])),
+                    tuple(rows(_LEDGER_GAPS, found["conversation_id"], found["tenant"])),
+                )
+                for found in rows(_LEDGER, contact_id, tenant)
+            ]
 
     def close(self) -> None:
         """Let the connection go."""
