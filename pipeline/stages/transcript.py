@@ -33,7 +33,7 @@ CLOSED_LIMIT = 64
 # Turns that can still be given another speaker. Redaction masks with a minute of context (`WINDOW_MS`): a turn that is
 # older than that must not pass it again.
 RECENT_SAMPLES = 45 * SAMPLE_RATE_HZ
-RECENT_WORDS = 300  # 9 kB
+RECENT_WORDS = 150  # 45 s of brisk prompts, 9 kB
 
 
 @dataclass(slots=True)
