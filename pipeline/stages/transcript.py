@@ -55,6 +55,7 @@ class AssemblerState:
         time_ms: the watermark that was forwarded last.
         is_ended: nothing but revised finals follows.
         is_of_file: whoever is on a track is its speaker.
+        is_live: somebody has told of the contact as Amazon Connect does.
         start: revision and epoch milliseconds of the first sample; None before that is told.
         joined_ms: epoch milliseconds at which the first agent joined; None before that is told.
         spoken: words of recent turns of the agent's track whose speaker may turn out another, by first sample.
@@ -67,6 +68,7 @@ class AssemblerState:
     time_ms: int = -1
     is_ended: bool = False
     is_of_file: bool = False
+    is_live: bool = False
     start: tuple[int, int] | None = None
     joined_ms: int | None = None
     spoken: dict[int, SegmentWords] = field(default_factory=dict)
@@ -89,10 +91,8 @@ class Assembler(Machine[AssemblerState]):
                 return _on_words(state, record)
             case Watermark():
                 return _on_watermark(state, record)
-            case AudioCoverage() | ContactEvent():
+            case AudioCoverage() | MediaStarted() | ContactEvent():
                 return list(_on_news(state, record))
-            case MediaStarted():
-                return ()
             case _:
                 raise RecordRefused("transcript does not read this type")
 
@@ -108,15 +108,15 @@ def _on_words(state: AssemblerState, heard: SegmentWords) -> Sequence[Record]:
     return (_turn(state, heard),)
 
 
-def _on_news(state: AssemblerState, news: AudioCoverage | ContactEvent) -> Iterator[Turn]:
+def _on_news(state: AssemblerState, news: AudioCoverage | MediaStarted | ContactEvent) -> Iterator[Turn]:
     """Note what tells speakers apart, and write the turns again whose speaker has turned out another."""
     before = {first_sample: _speaker(state, heard) for first_sample, heard in state.spoken.items()}
+    is_of_file = isinstance(news, ContactEvent) and not news.time_ms
+    state.is_of_file, state.is_live = state.is_of_file or is_of_file, state.is_live or not is_of_file
     match news:
         case AudioCoverage():
             told = (news.rev, news.start_ms)
             state.start = told if state.start is None else max(state.start, told)
-        case ContactEvent(kind="started", time_ms=0):
-            state.is_of_file = True
         case ContactEvent(kind="agent_joined"):
             state.joined_ms = news.time_ms if state.joined_ms is None else min(state.joined_ms, news.time_ms)
     for first_sample, heard in sorted(state.spoken.items()):
@@ -143,15 +143,19 @@ def _is_settled(state: AssemblerState, heard: SegmentWords) -> bool:
     """Say whether nothing that may be told still changes the speaker: a join is only ever found to be earlier."""
     if heard.track == "customer" or state.is_of_file:
         return True
-    return state.start is not None and state.joined_ms is not None and _speaker(state, heard) == "agent"
+    return state.is_live and _speaker(state, heard) == "agent"
 
 
 def _speaker(state: AssemblerState, heard: SegmentWords) -> Speaker:
-    """Say who speaks, by where the segment starts: a prompt ends when the agent is connected."""
-    if heard.track == "customer" or state.is_of_file or state.start is None:
+    """Say who speaks, by where the segment starts: a prompt ends when the agent is connected.
+
+    What is not known yet is the system's: policies hint at what the agent says, and a hint is better late than wrong.
+    """
+    if heard.track == "customer" or state.is_of_file or not state.is_live:
         return heard.track
-    start_ms = state.start[1] + heard.first_sample // SAMPLES_PER_MS
-    return "agent" if state.joined_ms is not None and start_ms >= state.joined_ms else "system"
+    if state.start is None or state.joined_ms is None:
+        return "system"
+    return "agent" if state.start[1] + heard.first_sample // SAMPLES_PER_MS >= state.joined_ms else "system"
 
 
 def _on_watermark(state: AssemblerState, mark: Watermark) -> Sequence[Record]:

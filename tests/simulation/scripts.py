@@ -90,11 +90,22 @@ SHORT: dict[str, dict[str, tuple[Line, ...]]] = {
     "no line": {"one": (), "alpha": (("agent", "thank you for calling"),)},
 }
 
+# Words that overtake every event of their contact are taken for a file's: the prompt then takes the agent's cooldown,
+# so the agent says nothing here that the prompt has said.
+PROMPTED: tuple[Line, ...] = (
+    ("agent", "thank you for calling please hold"),
+    ("customer", "hello"),
+    ("agent", "good morning my name is daniel"),
+    ("customer", "cancel my subscription"),
+)
+
 
 def short() -> dict[str, Script]:
     """Short calls from words on, by name; pure functions are remembered across schedules."""
     stages = tuple(stage for stage in REMEMBERING if stage.group == "language")
-    return {name: Script(stages, POLICIES, _mixed(calls)) for name, calls in SHORT.items()}
+    of_files = {name: Script(stages, POLICIES, _mixed(calls)) for name, calls in SHORT.items()}
+    live = Script(stages, POLICIES, (_stream("one"), *_mixed({"one": PROMPTED}, START_MS)))
+    return of_files | {"a prompt before the agent": live}
 
 
 def text(contacts: Sequence[str] = CONTACTS) -> Script:
