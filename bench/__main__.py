@@ -11,6 +11,7 @@ from bench import report
 EXIT_DIFFERENCE = 3
 NAMES = (
     "capacity",
+    "capture",
     "crash",
     "failover",
     "growth",

@@ -59,7 +59,8 @@ def _commit() -> str:
         done = subprocess.run(["git", *words], capture_output=True, text=True, check=False, cwd=RESULTS.parent)
         return done.stdout.strip()
 
-    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (" with changes" if git("status", "--short") else "")
+    changes = git("status", "--short", "--", ":(top)", ":(top,exclude)bench/results")  # a report is no change
+    return (git("rev-parse", "--short=12", "HEAD") or "unknown") + (" with changes" if changes else "")
 
 
 def _machine() -> str:

@@ -5,9 +5,10 @@ import signal
 import sys
 import tempfile
 from collections import defaultdict
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
+from types import MappingProxyType
 from typing import Self
 
 from bench.watched import JARS, Child, Recording, is_ready, plain_environment, wait_until
@@ -55,6 +56,7 @@ class Site:
         partitions: int,
     ) -> None:
         """Make the topics; nothing runs yet."""
+        self.variables: Mapping[str, str] = {}
         self.folder = folder
         self.recording = recording
         self._groups = groups
@@ -73,6 +75,7 @@ class Site:
         groups: Sequence[str] = GROUPS,
         workers: int = WORKERS,
         partitions: int = PARTITIONS,
+        variables: Mapping[str, str] = MappingProxyType({}),
     ) -> Iterator[Self]:
         """Run a broker and the workers of every group until the body ends.
 
@@ -84,9 +87,11 @@ class Site:
             groups: which have workers.
             workers: of each group.
             partitions: of each topic.
+            variables: of the supervisors' environment, besides those of every report.
         """
         with broker_alone(name) as (bootstrap, folder):
             site = cls(bootstrap, folder, recording, groups, workers, partitions)
+            site.variables = variables
             try:
                 site.start_all()
                 yield site
@@ -105,6 +110,7 @@ class Site:
             "TRUNKLINE_FAILPOINT": str(failpoint),
             "PYTHONPYCACHEPREFIX": str(self.folder / ".compiled"),
             "PYTHONDONTWRITEBYTECODE": "",
+            **self.variables,
         }
         child = Child(
             (sys.executable, *_START, str(workers), "--group", group), self.folder, plain_environment() | told

@@ -215,8 +215,11 @@ def _feeds(settings: Settings) -> list[source.Feed]:
         raise InputError("setting contact_feeds is missing")
     loaded = feeds.load(Path(settings.contact_feeds))
     sealer = loaded.sealer()
+    for one in loaded.feeds:
+        reading.inlet(one)  # says now what is missing
     return [
-        source.Feed(one.says, one.place, reading.inlet(one), partial(reading.read, one, sealer)) for one in loaded.feeds
+        source.Feed(one.says, one.place, partial(reading.inlet, one), partial(reading.read, one, sealer))
+        for one in loaded.feeds
     ]
 
 

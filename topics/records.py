@@ -97,7 +97,7 @@ class ContactEvent:
     agent: str  # who is on the agent track; empty when nobody is, or nobody knows
     time_ms: int = 0  # since 1970, as the source told it; 0 where the source is a file
     previous_contact_id: str = ""  # of the leg that was transferred to this one
-    queue: str = ""
+    queue: str = ""  # by name, or by ARN where no name is told
     channel: str = ""
     sealed: bytes = b""  # endpoints and attributes; `connectors/sealing.py` opens them
     initial_contact_id: str = ""  # of the conversation; empty for its first leg

@@ -54,7 +54,7 @@ def read(owner: Owner, content: Json) -> tuple[Fact, ...]:
 def _changes(before: Json, after: Json, event_ms: int) -> Iterator[tuple[Json, Kind, int]]:
     """Compare one contact in both snapshots; an empty one is not there."""
     was, state = (fields.text(one, "State") for one in (before, after))
-    since_ms = fields.needed_ms(after, "StateStartTimestamp") if after else event_ms
+    since_ms = _since_ms(before, after, event_ms)
     joined_ms = fields.time_ms(after, "ConnectedToAgentTimestamp")
     contact = after or before
     is_connected, was_connected = state in _CONNECTED, was in _CONNECTED
@@ -70,12 +70,27 @@ def _changes(before: Json, after: Json, event_ms: int) -> Iterator[tuple[Json, K
         yield contact, "agent_left", since_ms
 
 
+def _since_ms(before: Json, after: Json, event_ms: int) -> int:
+    """Return when the contact entered its state.
+
+    The event's time stands in where the snapshot tells none: for a contact that is gone, and where the time has stayed
+    that of the state before, as another view of the same states documents it of a hold (AgentContactReference of the
+    API).
+    """
+    if not after:
+        return event_ms
+    since_ms = fields.needed_ms(after, "StateStartTimestamp")
+    stayed_ms = fields.time_ms(before, "StateStartTimestamp") or fields.time_ms(after, "ConnectedToAgentTimestamp")
+    is_stale = since_ms == stayed_ms and fields.text(after, "State") != fields.text(before, "State")
+    return event_ms if is_stale else since_ms
+
+
 def _fact(owner: Owner, agent: str, contact: Json, kind: Kind, time_ms: int) -> Fact:
     contact_id = fields.contact(contact, "ContactId")
     event = ContactEvent(
         *(owner.tenant, contact_id, 0, kind, 0, agent, time_ms),
         queue=fields.text(fields.part(contact, "Queue"), "Name"),
-        channel=fields.text(contact, "Channel"),
+        channel=fields.text(contact, "Channel").upper(),
     )
     return Fact(fields.other_contact(contact, "InitialContactId", contact_id) or contact_id, event)
 

@@ -41,7 +41,7 @@ def _event(owner: Owner, contact_id: str, detail: Json, sent_ms: int) -> Contact
         *(owner.tenant, contact_id, 0, "started", 0, "", sent_ms),
         previous_contact_id=fields.other_contact(detail, "previousContactId", contact_id),
         queue=fields.text(queue, "queueArn"),
-        channel=fields.text(detail, "channel"),
+        channel=fields.text(detail, "channel").upper(),  # documented in both cases
     )
     match fields.needed(detail, "eventType"):
         case "INITIATED":

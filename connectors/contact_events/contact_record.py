@@ -56,7 +56,7 @@ def _record(owner: Owner, content: Json) -> ContactRecord:
         previous_contact_id=fields.other_contact(content, "PreviousContactId", contact_id),
         next_contact_id=fields.other_contact(content, "NextContactId", contact_id),
         related_contact_id=fields.other_contact(content, "RelatedContactId", contact_id),
-        channel=fields.text(content, "Channel"),
+        channel=fields.text(content, "Channel").upper(),
         initiation_method=fields.text(content, "InitiationMethod"),
         disconnect_reason=fields.text(content, "DisconnectReason"),
         initiated_ms=fields.time_ms(content, "InitiationTimestamp"),

@@ -31,7 +31,7 @@ def read(owner: Owner, content: Json) -> tuple[Fact, ...]:
         *(owner.tenant, contact_id, 0, "started", 0, "", time_ms),
         previous_contact_id=fields.other_contact(told, "PreviousContactId", contact_id),
         queue=fields.text(fields.part(told, "Queue"), "Name"),
-        channel=fields.text(told, "Channel"),
+        channel=fields.text(told, "Channel").upper(),
     )
     private = fields.private(told, "CustomerEndpoint", "SystemEndpoint", "Attributes")
     began = Fact(root, event, private, started_ms)

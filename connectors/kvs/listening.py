@@ -6,6 +6,7 @@ partition has another owner. An answer comes as soon as there is an audio record
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Sequence
 from typing import Final
 from weakref import WeakValueDictionary
@@ -13,6 +14,7 @@ from weakref import WeakValueDictionary
 import aiohttp
 import msgspec
 
+from connectors.files import FRAME_SAMPLES
 from connectors.kvs import service
 from connectors.kvs.account import Account
 from connectors.kvs.contact import Contact
@@ -20,12 +22,14 @@ from connectors.kvs.facts import Checkpoint, Ended, Fact, FragmentDone
 from connectors.kvs.outflow import Outflow
 from connectors.kvs.reading import Patience, Reading
 from connectors.kvs.service import Service, StreamFailed
+from pipeline.audio.pcm import BYTES_PER_SAMPLE
 from pipeline.errors import PeerUnavailable
 from pipeline.stages.capture import Heard, Listen
-from topics.records import AudioFrame
+from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame
 
 QUIET_S: Final = 1.0  # architecture section 3, "Time"
 FRAMES: Final = 25  # an answer; nearly 5 s of audio, 1.5 ms of the loop's time
+FRAME_MS: Final = FRAME_SAMPLES // SAMPLES_PER_MS
 AHEAD_MS: Final = 4_000  # so much may wait for the engine; then the stream has to
 BEHIND_MS: Final = 5_000  # whoever reads further behind the newest fragment catches up, at a pace
 PACE: Final = 8  # times real time, so that live contacts have the processor too
@@ -104,7 +108,11 @@ class _Session:
         checkpoint = msgspec.msgpack.decode(listen.place, type=Checkpoint) if listen.place else None
         self.answers = listen.number
         self._contact = Contact(listen.contact_id, checkpoint)
-        self._outflow = Outflow(listen.tenant, listen.contact_id, listen.leg, checkpoint)
+        self._ends = [listen.customer_sample, listen.agent_sample]  # of the last answer
+        self._outflow = Outflow(
+            listen.tenant, listen.contact_id, listen.leg, checkpoint, (self._ends[0], self._ends[1])
+        )
+        self._ready: deque[AudioFrame] = deque()  # has left the outflow and is in no answer
         self._news = asyncio.Event()
         self._taken = asyncio.Event()
         self._over = ""
@@ -127,21 +135,26 @@ class _Session:
             PeerUnavailable: reading cannot go on.
         """
         self._limit.cancel()
-        frames = await self._frames(limit)
-        self._taken.set()
+        await self._wait()
         self._limit = self._loop.call_later(UNASKED_S, self._reading.cancel)
-        if not frames and self._reading.done():
-            frames = tuple(self._outflow.rest())
-            self._over = await self._outcome()
+        if not self._ready:  # nothing more, or nothing for now: what waits for the rest of its record waits no longer
+            self._ready.extend(self._outflow.rest())
+            if self._reading.done():
+                self._over = await self._outcome()
+        frames = [self._ready.popleft() for _ in range(min(limit, len(self._ready)))]
+        for frame in frames:
+            for n, track in enumerate(TRACKS):
+                first, pcm = frame.track(track)
+                self._ends[n] = max(self._ends[n], first + len(pcm) // BYTES_PER_SAMPLE if pcm else 0)
+        self._taken.set()
         self.answers += 1
-        checkpoint = self._outflow.checkpoint()
+        checkpoint = self._outflow.checkpoint(*self._ends)
         return Heard(
-            frames,
+            tuple(frames),
             msgspec.msgpack.encode(checkpoint) if checkpoint else b"",
             self._contact.start_ms,
-            *self._outflow.ends,
             self._outflow.missing(),
-            self._over,
+            self._over if not self._ready else "",
         )
 
     async def close(self) -> None:
@@ -150,20 +163,16 @@ class _Session:
         self._reading.cancel()
         await asyncio.gather(self._reading, return_exceptions=True)
 
-    async def _frames(self, limit: int) -> tuple[AudioFrame, ...]:
-        """Wait for records, for a second at most."""
+    async def _wait(self) -> None:
+        """Wait for a record, for a second at most."""
         until_s = self._loop.time() + QUIET_S
-        while True:
-            now_s = self._loop.time()
-            frames = self._outflow.frames(now_s, limit)
-            if frames or self._reading.done() or now_s >= until_s:
-                return frames
+        while not self._ready and not self._reading.done() and self._loop.time() < until_s:
             self._news.clear()
             try:
                 async with asyncio.timeout_at(min(until_s, self._outflow.due_s or until_s)):
                     await self._news.wait()
             except TimeoutError:
-                pass
+                self._ready.extend(self._outflow.frames(self._loop.time()))
 
     async def _outcome(self) -> str:
         """Say why reading is over.
@@ -190,11 +199,15 @@ class _Session:
                 self._not_before_s = max(self._not_before_s, now_s) + (fact.end_ms - fact.at_ms) / 1_000 / self._pace
             elif type(fact) is Ended:
                 self._over = fact.reason
-        self._news.set()
+        self._ready.extend(self._outflow.frames(now_s))
+        # A wait that has begun for less would be too long.
+        if self._ready or self._outflow.due_s is not None:
+            self._news.set()
 
     async def _room(self) -> None:
         """Let reading go on once there is room, and at its pace."""
-        while self._outflow.waiting_ms > AHEAD_MS:
+        while self._outflow.waiting_ms + FRAME_MS * len(self._ready) > AHEAD_MS:
             self._taken.clear()
             await self._taken.wait()
-        await asyncio.sleep(self._not_before_s - self._loop.time())
+        if self._not_before_s:
+            await asyncio.sleep(self._not_before_s - self._loop.time())

@@ -10,7 +10,6 @@ Pure. Reading is `reading.py`'s, which pieces make a record `pairing.py`'s.
 from bisect import insort
 from collections import deque
 from collections.abc import Iterator, Sequence
-from itertools import islice
 from operator import attrgetter
 
 from connectors.kvs.facts import Checkpoint, Fact, FragmentDone, Gap, GapFound, Piece, Retracted
@@ -59,9 +58,10 @@ class _Lane:
 class Outflow:
     """See the module."""
 
-    def __init__(self, tenant: str, contact_id: str, leg: int, checkpoint: Checkpoint | None) -> None:
-        """Begin at the contact's first sample, or where a checkpoint was told."""
-        firsts = (checkpoint.customer_end, checkpoint.agent_end) if checkpoint else (0, 0)
+    def __init__(
+        self, tenant: str, contact_id: str, leg: int, checkpoint: Checkpoint | None, firsts: tuple[int, int] = (0, 0)
+    ) -> None:
+        """Begin at a checkpoint, and let go the samples from `firsts` on, customer's and agent's."""
         self._pairing = Pairing(tenant, contact_id, leg, firsts)
         self._lanes: dict[Track, _Lane] = {track: _Lane() for track in TRACKS}
         self._coming: deque[Checkpoint] = deque()
@@ -72,11 +72,6 @@ class Outflow:
     def due_s(self) -> float | None:
         """When a record leaves without its other track; None while nothing waits."""
         return self._pairing.due_s
-
-    @property
-    def ends(self) -> tuple[int, int]:
-        """How many samples of the customer's and of the agent's track have left."""
-        return self._pairing.ends
 
     @property
     def waiting_ms(self) -> int:
@@ -98,12 +93,12 @@ class Outflow:
             for piece in lane.ready():
                 self._pairing.add(track, piece.first_sample, piece.pcm, now_s)
 
-    def frames(self, now_s: float, limit: int) -> tuple[AudioFrame, ...]:
-        """Let at most so many records go that are whole, or have waited long enough."""
-        return tuple(islice(self._pairing.records(now_s), limit))
+    def frames(self, now_s: float) -> Iterator[AudioFrame]:
+        """Let the records go that are whole, or have waited long enough."""
+        return self._pairing.records(now_s)
 
     def rest(self) -> Iterator[AudioFrame]:
-        """Let everything go: nothing will follow."""
+        """Let go what waits for the rest of its record."""
         return self._pairing.rest()
 
     def missing(self) -> tuple[MissingAudio, ...]:
@@ -111,9 +106,8 @@ class Outflow:
         told, self._missing = tuple(self._missing), []
         return told
 
-    def checkpoint(self) -> Checkpoint | None:
-        """Return the last one of which everything has left."""
-        customer, agent = self._pairing.ends
+    def checkpoint(self, customer: int, agent: int) -> Checkpoint | None:
+        """Return the last one that lies before a sample of the customer's and one of the agent's track."""
         while self._coming and self._coming[0].customer_end <= customer and self._coming[0].agent_end <= agent:
             self._checkpoint = self._coming.popleft()
         return self._checkpoint

@@ -101,12 +101,6 @@ class Pairing:
         self._voices[track].cut(end_sample)
 
     @property
-    def ends(self) -> tuple[int, int]:
-        """How far the customer's and the agent's track have left."""
-        customer, agent = (self._voices[track].sent_until for track in TRACKS)
-        return customer, agent
-
-    @property
     def waiting(self) -> int:
         """How many samples of the fuller track have come and have not left."""
         return max(voice.heard_until - voice.sent_until for voice in self._voices.values())

@@ -107,6 +107,9 @@ class Reading:
         self._patience = patience or Patience()
         self._turn = asyncio.Lock()
         self._limit: asyncio.Timeout | None = None
+        self._idle_timer: asyncio.TimerHandle | None = None
+        self._sound_s = 0.0  # when new sound came; giving and waiting for room do not count
+        self._is_giving = False
         self._ahead: asyncio.Task[tuple[Response, bytes]] | None = None  # the response that takes over
         self._fills: set[asyncio.Task[None]] = set()
         self._attempt = 0  # responses since the last new sound
@@ -131,12 +134,27 @@ class Reading:
 
     async def _until_over(self) -> Reason:
         try:
-            async with asyncio.timeout(self._patience.idle_s) as self._limit:
+            async with asyncio.timeout(None) as self._limit:
+                self._sound_s = asyncio.get_running_loop().time()
+                self._watch()
                 return await self._read()
         except TimeoutError:
             if self._limit is None or not self._limit.expired():
                 raise  # it is not ours
             return "idle"
+        finally:
+            if self._idle_timer is not None:
+                self._idle_timer.cancel()
+
+    def _watch(self) -> None:
+        """End reading if it is idle, else look again when it could be."""
+        assert self._limit is not None
+        loop = asyncio.get_running_loop()
+        due_s = (loop.time() if self._is_giving else self._sound_s) + self._patience.idle_s
+        if due_s <= loop.time():
+            self._limit.reschedule(due_s)
+        else:
+            self._idle_timer = loop.call_at(due_s, self._watch)
 
     async def _read(self) -> Reason:
         while True:
@@ -329,18 +347,17 @@ class Reading:
             if type(fact) is GapFound:
                 task = asyncio.ensure_future(self._fill(fact))
                 self._fills.add(task)
-        assert self._limit is not None
-        loop, due_s = asyncio.get_running_loop(), self._limit.when()
-        assert due_s is not None
-        left_s = due_s - loop.time()
-        self._limit.reschedule(None)
+        loop = asyncio.get_running_loop()
+        began_s, self._is_giving = loop.time(), True
         await self._give(facts)
         if self._room is not None:
             await self._room()
+        self._is_giving = False
         if any(type(fact) is Piece and not fact.is_late for fact in facts):
             self._attempt, self._quiet_since_s = 0, None
-            left_s = self._patience.idle_s
-        self._limit.reschedule(loop.time() + left_s)
+            self._sound_s = loop.time()
+        else:
+            self._sound_s += loop.time() - began_s
 
     async def _give(self, facts: Sequence[Fact]) -> None:
         if facts:

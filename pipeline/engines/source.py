@@ -34,6 +34,7 @@ GROUP = "contact-events"
 POLL_S = 0.1  # the longest time until a stop is noticed by who owns the feeds
 IDLE_S = 0.1  # between two looks at a feed without news; the inlets pace their requests themselves
 REQUEST_S = 10.0
+LEAVE_S = 2.0  # for the group to hear it; else another member waits until the session ends
 FLUSH_S = 1.0  # between two looks for a stop
 JOIN_S = 12.0  # for the feeds to end; below the 15 s that a worker has to drain
 BACKOFF_S = (0.1, 10.0)  # of the first and of the longest wait; each is drawn from 0 to there ("full jitter")
@@ -51,13 +52,14 @@ class Feed:
     Attributes:
         says: what its messages are, for metrics.
         place: names it in positions and dead letters.
-        inlet: brings its messages.
+        inlet: makes what brings its messages, anew each time that this process begins to read: a thread that was left
+            behind in a request shares nothing with the next.
         read: says what a message means; raises `RecordRefused` for one that means nothing.
     """
 
     says: str
     place: str
-    inlet: Inlet
+    inlet: Callable[[], Inlet]
     read: Callable[[bytes], Sequence[Addressed]]
 
 
@@ -156,7 +158,7 @@ class _Turns:
         finally:
             if reading is not None:
                 reading.stop()
-            leave(self._consumer, REQUEST_S)
+            leave(self._consumer, LEAVE_S)
             self._consumer.close()
             self._orphans.stop()
 
@@ -217,6 +219,7 @@ class _FeedLoop:
 
     def __init__(self, feed: Feed, producer: Producer, prefix: str, homes: "Homes") -> None:
         self.feed = feed
+        self._inlet = feed.inlet()
         self._producer = producer
         self._prefix = prefix
         self._homes = homes
@@ -232,15 +235,18 @@ class _FeedLoop:
     ) -> None:
         """Carry messages until told to stop; whatever is away is waited for."""
         attempt = 0
+        has_begun = False
         while not stop.is_set():
             try:
                 if self._kept is None:
                     self._kept = dict(positions().get(self.feed.place, {}))
-                    self.feed.inlet.resume(self._kept)
+                if not has_begun:
+                    self._inlet.resume(self._kept)
+                    has_begun = True
                 has_news = self._turn(stop)
             except PeerUnavailable as fault:
                 _log.warning("a feed waits", extra={"feed": self.feed.place, "reason": str(fault)})
-                self._kept = None
+                has_begun = False  # what was pulled and not written comes again
                 stop.wait(_backoff_s(attempt))
                 attempt += 1
             else:
@@ -251,13 +257,13 @@ class _FeedLoop:
 
     def _turn(self, stop: threading.Event) -> bool:
         """Carry one batch; say whether there was one."""
-        batch = self.feed.inlet.pull()
+        batch = self._inlet.pull()
         if not batch.arrived:
             return False
         self._write(batch)
         self._flush(stop)
         failpoints.reach("sent")
-        self.feed.inlet.settle(batch)
+        self._inlet.settle(batch)
         self._keep(batch.positions, stop)
         return True
 

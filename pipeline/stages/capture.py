@@ -3,14 +3,16 @@
 Owns which legs of a conversation are read, from where on, and when one is over. It knows no stream: the service `kvs`
 (`connectors/kvs/listening.py`) reads on from a place and answers with what has come since.
 
-Each answer names the place after it. A restored state reads on from there: audio that had left behind it comes again
-with the same samples, which whoever reads audio knows already.
+Each answer names a place to read on from, which lies no further than the answer, and the state how far each track has
+come. A restored state goes on there: only what had left since its copy comes again, with the same samples, which
+whoever reads audio knows already.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final
 
+from pipeline.audio.pcm import BYTES_PER_SAMPLE
 from pipeline.errors import EngineFault
 from pipeline.machine import Ask, Machine
 from topics.records import (
@@ -54,6 +56,8 @@ class Listen:
         start_ms: epoch milliseconds of the contact's start, as Connect told it.
         place: of the last answer; empty before the first.
         number: how many answers there have been.
+        customer_sample: how far the track has been answered.
+        agent_sample: the same.
     """
 
     tenant: str
@@ -63,6 +67,8 @@ class Listen:
     start_ms: int
     place: bytes
     number: int
+    customer_sample: int = 0
+    agent_sample: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,10 +77,8 @@ class Heard:
 
     Attributes:
         frames: in the order of each track's samples.
-        place: from which another listener goes on; it lies before no sample that has not been in an answer.
+        place: from which another listener goes on; whatever lies before it has been in an answer.
         start_ms: epoch milliseconds of the first sample; None before there is one.
-        customer_sample: how far the track has been answered.
-        agent_sample: the same.
         missing: what has turned out to be missing since the last answer.
         over: why there is nothing more; empty while there may be.
     """
@@ -82,8 +86,6 @@ class Heard:
     frames: tuple[AudioFrame, ...]
     place: bytes
     start_ms: int | None
-    customer_sample: int
-    agent_sample: int
     missing: tuple[MissingAudio, ...] = ()
     over: str = ""
 
@@ -168,13 +170,16 @@ class Capture(Machine[CaptureState]):
     def request(self, state: CaptureState, ask: Ask) -> Listen:
         """Build the `Listen` for one of the open asks."""
         leg = next(leg for leg in state.legs if _ask_id(leg) == ask.ask_id)
-        return Listen(state.tenant, leg.contact_id, leg.number, leg.stream, leg.told_ms, leg.place, leg.answers)
+        whose = state.tenant, leg.contact_id, leg.number, leg.stream, leg.told_ms
+        return Listen(*whose, leg.place, leg.answers, leg.customer_sample, leg.agent_sample)
 
     def _hear(self, state: CaptureState, leg: Leg, heard: Heard) -> Iterator[Record]:
         yield from heard.frames
         is_first = leg.start_ms is None and heard.start_ms is not None
         leg.place, leg.start_ms = heard.place, heard.start_ms
-        leg.customer_sample, leg.agent_sample = heard.customer_sample, heard.agent_sample
+        for frame in heard.frames:
+            leg.customer_sample = max(leg.customer_sample, _end(frame.customer_first_sample, frame.customer_pcm))
+            leg.agent_sample = max(leg.agent_sample, _end(frame.agent_first_sample, frame.agent_pcm))
         fresh = [one for one in heard.missing if one not in leg.missing]
         for one in fresh:
             _note(leg.missing, one, self._config.missing)
@@ -201,6 +206,10 @@ class Capture(Machine[CaptureState]):
         if time_ms - leg.sent_ms >= self._config.watermark_ms and (is_quiet or time_ms > first):
             leg.sent_ms = time_ms
             yield Watermark(state.tenant, leg.contact_id, leg.number, time_ms, is_end=False)
+
+
+def _end(first_sample: int, pcm: bytes) -> int:
+    return first_sample + len(pcm) // BYTES_PER_SAMPLE if pcm else 0
 
 
 def _ask_id(leg: Leg) -> str:

@@ -181,8 +181,7 @@ def _log(name: str, law: str) -> MemoryLog:
 
 @cache
 def _whole_log(law: str) -> MemoryLog:
-    (script,) = scripts.whole(contact(law)).values()
-    return quiet(script).log
+    return quiet(scripts.whole(contact(law))["the captured call"]).log
 
 
 @cache

@@ -73,7 +73,9 @@ def test_more_partitions_are_another_generation(listed: tuple[Generation, ...]) 
 
 def test_shared_topics_are_not_made_again() -> None:
     steps = decided(GROWN, (), as_declared(FIRST), {1: QUIET})
-    assert not [topic.name for topic in steps.topics.creates if topic.name.endswith((".policies", ".generations"))]
+    assert not [
+        topic.name for topic in steps.topics.creates if topic.name.endswith((".policies", ".positions", ".generations"))
+    ]
 
 
 def test_fewer_partitions_are_refused() -> None:
@@ -105,7 +107,7 @@ def test_drained_generation_goes_with_its_own_topics_alone() -> None:
     topics = [*as_declared(FIRST, SECOND), foreign]
     steps = decided(GROWN, (FIRST, SECOND), topics, {1: QUIET, 2: BUSY})
     (removal,) = steps.removals
-    shared = {"local.policies", "local.generations"}
+    shared = {"local.feed.positions", "local.policies", "local.generations"}
     assert {one.name for one in as_declared(FIRST)} - shared == set(removal.topics)
     assert f"- generation 1: {len(removal.topics)} topics, no live contact" in steps.lines()
 

@@ -136,6 +136,6 @@ async def test_live_calls_finish_where_they_are_and_later_ones_enter_the_next_ge
     assert {1} == {one.record.rev // REVISIONS_PER_EPOCH for one in first if isinstance(one.record, RedactedTurn)}
     await until("the old workers are gone", lambda: ["language-g2-1", "speech-g2-1"] == list(pids(running)))
     left = {topic.name.removeprefix(own.topic_prefix) for topic in admin.read(own.kafka_bootstrap, own.topic_prefix)}
-    assert {"generations", "policies"} == {name for name in left if not name.startswith("g2.")}
+    assert {"feed.positions", "generations", "policies"} == {name for name in left if not name.startswith("g2.")}
     assert {"g2"} == {row.topic.split(".")[0] for row in lag.sample(grown)}
     assert growth.plan(grown).is_empty

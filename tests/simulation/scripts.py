@@ -6,7 +6,7 @@ from functools import cache
 from pathlib import Path
 
 from connectors import files, policies
-from connectors.files import FRAME_SAMPLES, Call
+from connectors.files import Call
 from connectors.scripted import ScriptedAsr
 from pipeline.stages.archive import PutAudio, PutManifest, Stored
 from pipeline.stages.capture import Heard, Listen
@@ -115,16 +115,26 @@ def text(contacts: Sequence[str] = CONTACTS) -> Script:
 
 
 def whole(contact: str = "demo") -> dict[str, Script]:
-    """The beginning of the demo call through every stage; pure functions are remembered across schedules."""
+    """The beginning of the demo call through every stage, as a source sends it and as capture reads it from a stream.
+
+    Pure functions are remembered across schedules.
+    """
     key = contact_key(TENANT, contact)
-    records = (
+    sent = [(due.topic, due.record) for due in files.frames(_call(), TENANT, contact)]
+    told = (
         ContactEvent(TENANT, contact, 0, "started", 0, "", START_MS),
         MediaStarted(TENANT, contact, "stream", START_MS, "1"),
         ContactEvent(TENANT, contact, 0, "agent_joined", 0, "ann", WHOLE_JOINED_MS),
         ContactEvent(TENANT, contact, 0, "ended", 0, "", START_MS + 1_000 * WHOLE_S),
     )
-    events = tuple(Event("contact.events", key, record) for record in records)
-    return {"the demo call": Script(REMEMBERING, POLICIES, events, services)}
+    calls: dict[str, list[tuple[str, Record]]] = {
+        "the demo call": sent,
+        "the captured call": [("contact.events", record) for record in told],
+    }
+    return {
+        name: Script(REMEMBERING, POLICIES, tuple(Event(topic, key, record) for topic, record in records), services)
+        for name, records in calls.items()
+    }
 
 
 class Shelf:
@@ -144,18 +154,21 @@ def stream(request: object) -> object:
     """Answer with the next record of the demo call; the place is its number."""
     assert isinstance(request, Listen)
     at, frames = int(request.place or b"0"), _frames(request.contact_id)
-    until = min((at + 1) * FRAME_SAMPLES, WHOLE_S * SAMPLE_RATE_HZ)
     over = "no more audio" if at + 1 >= len(frames) else ""
-    return Heard(tuple(frames[at : at + 1]), b"%d" % (at + 1), START_MS, until, until, over=over)
+    return Heard(tuple(frames[at : at + 1]), b"%d" % (at + 1), START_MS, over=over)
 
 
 @cache
 def _frames(contact: str) -> Sequence[AudioFrame]:
+    records = [due.record for due in files.frames(_call(), TENANT, contact)]
+    return [replace(record, leg=0) for record in records if isinstance(record, AudioFrame)]
+
+
+@cache
+def _call() -> Call:
     recorded = files.read_call(DEMO / "customer.wav", DEMO / "agent.wav")
     samples = WHOLE_S * SAMPLE_RATE_HZ
-    call = Call(recorded.customer[:samples], recorded.agent[:samples])
-    records = [due.record for due in files.frames(call, TENANT, contact)]
-    return [replace(record, leg=0) for record in records if isinstance(record, AudioFrame)]
+    return Call(recorded.customer[:samples], recorded.agent[:samples])
 
 
 def services() -> Mapping[str, Answer]:

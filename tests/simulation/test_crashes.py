@@ -49,8 +49,8 @@ def test_what_is_remembered_is_what_the_functions_say() -> None:
 
 
 def test_the_quiet_whole_run_stores_audio() -> None:
-    (one,) = whole().values()
-    assert len(stored(one.expected.services)) >= 3  # type: ignore[arg-type]  # a dict, where the archive runs
+    for one in whole().values():
+        assert len(stored(one.expected.services)) >= 3  # type: ignore[arg-type]  # a dict, where the archive runs
 
 
 @pytest.mark.parametrize("first", range(1, SHORT_SCHEDULES, BATCH))

@@ -31,6 +31,7 @@ from pipeline.supervisor import Supervisor
 from tests.connectors.kvs.capturing import CAPTURE, TENANT, ended
 from tests.connectors.kvs.reads import account
 from tests.connectors.kvs.taken import Taken
+from tests.connectors.kvs_emulator.callers import noise
 from tests.pipeline.engines.stations import Place
 from tests.pipeline.engines.test_supervised import shares
 from topics import clients, codec
@@ -277,9 +278,13 @@ def supervised(place: Place, server: Server, folder: Path) -> Supervisor:
     return Supervisor(loaded, folder)
 
 
+async def heard_until(heard: Heard, sample: int) -> None:
+    await until("heard on", lambda: heard.taken("c").ends[0] > sample)
+
+
 async def kill_at(sample: int, supervisor: Supervisor, heard: Heard) -> None:
     """End the connector once a sample has been heard; wait until another one runs."""
-    await until("heard on", lambda: heard.taken("c").ends[0] > sample)
+    await heard_until(heard, sample)
     pids = supervisor.pids("capture")
     os.kill(pids[0], signal.SIGKILL)
     await until("restarted", lambda: supervisor.pids("capture") != pids)
@@ -363,3 +368,26 @@ async def test_kafka_is_away(call: Tracks, tmp_path: Path) -> None:
         await asyncio.to_thread(embedded.stop, home)
     assert {track: pcm[: seconds * 16_000] for track, pcm in call.items()} == heard.taken("c").pcm
     assert () == heard.coverage("c").missing
+
+
+async def test_two_hours_with_three_restarts_and_a_hole_on_one_track(place: Place, heard: Heard) -> None:
+    """On a compressed clock; a part of it in `make test`. What comes twice has the same samples (`Taken`)."""
+    seconds = 7_200 if IS_SOAK else 600
+    steps = seconds * 1_000 // 64
+    hole = MissingAudio("agent", 512 * (steps // 2), 512 * (steps // 2 + 157))  # 10 s
+    sound: Tracks = {"customer": noise(steps), "agent": noise(steps, 2)}
+    holes = (Hole(hole.first_sample // 8, hole.end_sample // 8, "agent"),)
+    async with emulating() as server:
+        await play(server.stream("calls"), Take(sound["customer"], sound["agent"], "c", START_MS, holes=holes), speed=0)
+        place.send([announced("c", "calls"), over("c")])
+        for part in (1, 2, 3, 4):
+            listener = Listener(account(server.url), PATIENCE, pace=1_000)
+            async with place.working(CAPTURE, services={"kvs": listener.answer}):
+                if part < 4:
+                    await heard_until(heard, 512 * steps * part // 4)
+                else:
+                    await until("captured", lambda: heard.ended)
+            await listener.close()
+    sound["agent"] = without(sound["agent"], hole)
+    assert sound == heard.taken("c").pcm
+    assert (hole,) == heard.coverage("c").missing

@@ -8,7 +8,7 @@ import pytest
 from pipeline.errors import InputError, PeerUnavailable
 from topics import admin
 from topics.admin import Declared, Found
-from topics.catalogue import CATALOGUE, HOUR_MS, TOPICS
+from topics.catalogue import ALL, CATALOGUE, HOUR_MS
 
 pytestmark = pytest.mark.unit
 
@@ -28,7 +28,8 @@ AS_DECLARED = [found(topic) for topic in DECLARED.values()]
 
 def test_catalogue_dead_letters_and_changelogs_are_declared() -> None:
     keyed = [topic.name for topic in CATALOGUE if topic.is_keyed]
-    expected = {*TOPICS, "generations", *(f"{name}.dead" for name in keyed), "changelog.speech", "changelog.language"}
+    names = {topic.name for topic in ALL}
+    expected = names | {f"{name}.dead" for name in keyed} | {"changelog.speech", "changelog.language"}
     assert {PREFIX + name for name in expected} == set(DECLARED)
 
 

@@ -116,6 +116,15 @@ def test_without_a_previous_snapshot_the_current_one_tells_what_holds() -> None:
     assert [("agent_joined", JOINED_MS), ("hold_began", ON_HOLD.since_ms)] == told(None, (ON_HOLD,))
 
 
+def test_two_holds_whose_snapshots_keep_the_time_of_the_connection_are_two() -> None:
+    held = Held("CONNECTED_ONHOLD", JOINED_MS, JOINED_MS)
+    seen = [told((TALKING,), (held,), BASE_MS + 50_000), told((held,), (TALKING,), BASE_MS + 60_000)]
+    seen.append(told((TALKING,), (held,), BASE_MS + 70_000))
+    expected = [("hold_began", 50_000), ("hold_ended", 60_000), ("hold_began", 70_000)]
+    assert [(kind, BASE_MS + after_ms) for kind, after_ms in expected] == [one for step in seen for one in step]
+    assert [("agent_joined", JOINED_MS), ("hold_began", BASE_MS + 50_000)] == told((), (held,), BASE_MS + 50_000)
+
+
 def test_contact_that_came_and_went_between_two_snapshots_is_told_whole() -> None:
     assert [("agent_joined", JOINED_MS), ("agent_left", OVER.since_ms)] == told((RINGING,), (OVER,))
 

@@ -19,7 +19,7 @@ pytestmark = pytest.mark.unit
     ],
 )
 def test_event_tells_what_happened_and_when(told: str, kind: str, time_ms: int) -> None:
-    (fact,) = facts("contact_event", detail__eventType=told)
+    (fact,) = facts("contact_event", detail__eventType=told, detail__channel="Voice")
     queue = f"{INSTANCE}/queue/5cba7cbf"
     assert ContactEvent("acme", CONTACT, 0, kind, 0, "", time_ms, "", queue, "VOICE") == fact.record  # type: ignore[arg-type]
     assert (CONTACT, BASE_MS - 683) == (fact.root, fact.started_ms)

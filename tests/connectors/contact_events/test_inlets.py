@@ -1,7 +1,8 @@
 """Streams and queues of AWS: everything that comes, from where it had been taken to, and nothing that was let go."""
 
+import socket
 import time
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any
 from uuid import uuid4
 
@@ -24,7 +25,8 @@ Client = Any  # botocore makes its clients at run time
 
 @pytest.fixture
 def kinesis(aws: str, monkeypatch: pytest.MonkeyPatch) -> Client:
-    monkeypatch.setattr(streams, "READ_S", 0.0)
+    for name in ("READ_S", "CATCH_UP_S"):
+        monkeypatch.setattr(streams, name, 0.0)
     return client("kinesis", REGION)
 
 
@@ -158,6 +160,26 @@ def test_iterator_that_expired_is_asked_for_again(kinesis: Client, answers: Stub
     assert {"a": "2"} == batches[-1].positions
 
 
+@pytest.mark.parametrize(("behind_ms", "pace_s"), [(0, streams.READ_S), (7_000, streams.CATCH_UP_S)])
+def test_shard_is_asked_no_more_often_than_its_quota_allows(
+    kinesis: Client, answers: Stubber, monkeypatch: pytest.MonkeyPatch, behind_ms: int, pace_s: float
+) -> None:
+    monkeypatch.setattr(streams, "READ_S", 0.5)
+    monkeypatch.setattr(streams, "CATCH_UP_S", 0.25)
+    answers.add_response("list_shards", {"Shards": [_shard("a")]})
+    answers.add_response("get_shard_iterator", {"ShardIterator": "i0"})
+    for n in range(2):
+        told = {"Records": [_record(str(n))], "NextShardIterator": f"i{n + 1}", "MillisBehindLatest": behind_ms}
+        answers.add_response("get_records", told)
+    inlet = KinesisInlet(kinesis, "arn")
+    inlet.resume({})
+    begun_s = time.monotonic()
+    assert {"0", "1"} == texts(pulled(inlet, 2))
+    took_s = time.monotonic() - begun_s
+    assert pace_s <= took_s
+    answers.assert_no_pending_responses()
+
+
 def test_throttled_shard_holds_up_no_other(kinesis: Client, answers: Stubber) -> None:
     answers.add_response("list_shards", {"Shards": [_shard("a"), _shard("b")]})
     answers.add_response("get_shard_iterator", {"ShardIterator": "a1"})
@@ -183,6 +205,24 @@ def test_list_of_shards_comes_in_pages(kinesis: Client, answers: Stubber) -> Non
     assert {"a", "b"} == texts([inlet.pull()])
     assert () == inlet.pull().arrived  # both are closed and read to their ends
     answers.assert_no_pending_responses()
+
+
+@pytest.mark.parametrize("make", [lambda: _away("kinesis"), lambda: _away("sqs")], ids=["kinesis", "sqs"])
+def test_service_that_is_away_is_the_world_s_fault(
+    make: Callable[[], Inlet], aws: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    monkeypatch.setenv("AWS_ENDPOINT_URL", f"http://127.0.0.1:{port}")
+    inlet = make()
+    inlet.resume({})
+    with pytest.raises(PeerUnavailable, match="EndpointConnectionError"):
+        inlet.pull()
+
+
+def _away(service: str) -> Inlet:
+    made = client(service, REGION)
+    return KinesisInlet(made, "arn:aws:kinesis:r:1:stream/s") if service == "kinesis" else SqsInlet(made, "http://q")
 
 
 def test_message_of_a_queue_is_gone_once_it_is_settled(queue: str) -> None:

@@ -36,22 +36,20 @@ def done(number: int, customer: int, agent: int) -> FragmentDone:
     return FragmentDone(str(number), 0, 64 * max(customer, agent), 2, 0, checkpoint)
 
 
-def outflow(checkpoint: Checkpoint | None = None) -> Outflow:
-    return Outflow("t", "c", 0, checkpoint)
+def outflow(checkpoint: Checkpoint | None = None, firsts: tuple[int, int] = (0, 0)) -> Outflow:
+    return Outflow("t", "c", 0, checkpoint, firsts)
 
 
 def left(flow: Outflow, now_s: float = LATER_S) -> Taken:
-    return Taken.of(flow.frames(now_s, 1_000))
+    return Taken.of(flow.frames(now_s))
 
 
 def test_place_is_told_once_everything_before_it_has_left() -> None:
     flow = outflow()
     flow.take([*pieces(0, 16), done(1, 16, 16)], 0.0)
-    assert (15 * BLOCK, 15 * BLOCK) == left(flow, 0.0).ends
-    assert flow.checkpoint() is None
+    assert flow.checkpoint(*left(flow, 0.0).ends) is None
     flow.take(pieces(16, 18), 1.0)
-    assert (18 * BLOCK, 18 * BLOCK) == left(flow, 1.0).ends
-    assert flow.checkpoint() == done(1, 16, 16).checkpoint
+    assert flow.checkpoint(*left(flow, 1.0).ends) == done(1, 16, 16).checkpoint
 
 
 def test_track_waits_at_a_hole_while_the_other_goes_on() -> None:
@@ -60,13 +58,13 @@ def test_track_waits_at_a_hole_while_the_other_goes_on() -> None:
     flow.take([*pieces(6, 12, ["customer"]), piece("agent", 12), GapFound("agent", 6 * BLOCK, 12 * BLOCK)], 0.0)
     flow.take([*pieces(12, 15, ["customer"]), *pieces(13, 15, ["agent"]), done(1, 15, 15)], 0.0)
     assert (15 * BLOCK, 6 * BLOCK) == left(flow).ends
-    assert flow.checkpoint() is None
+    assert flow.checkpoint(15 * BLOCK, 6 * BLOCK) is None
     for number in (9, 7, 6, 8, 10, 11):
         flow.take([piece("agent", number, is_late=True)], LATER_S)
     flow.take(pieces(15, 18), LATER_S)
     taken = left(flow, LATER_S)
     assert SIGNAL["agent"][2 * 6 * BLOCK : 2 * 18 * BLOCK] == taken.pcm["agent"][2 * 6 * BLOCK :]
-    assert flow.checkpoint() == done(1, 15, 15).checkpoint
+    assert flow.checkpoint(*taken.ends) == done(1, 15, 15).checkpoint
 
 
 def test_hole_that_stays_is_told_and_what_waited_behind_it_leaves() -> None:
@@ -91,14 +89,13 @@ def test_audio_of_another_contact_that_has_not_left_never_does() -> None:
     assert {track: SIGNAL[track][: 2 * (2 * BLOCK + 100)] for track in TRACKS} == taken.pcm
 
 
-def test_it_goes_on_at_a_checkpoint() -> None:
+def test_it_goes_on_at_a_checkpoint_and_lets_nothing_go_again() -> None:
     place = Checkpoint("7", 1_800_000_000_000, 7 * BLOCK, 8 * BLOCK, None)
-    flow = outflow(place)
-    assert (7 * BLOCK, 8 * BLOCK) == flow.ends
-    assert place == flow.checkpoint()
+    flow = outflow(place, (9 * BLOCK, 8 * BLOCK))
+    assert place == flow.checkpoint(9 * BLOCK, 8 * BLOCK)
     flow.take([piece("customer", 7), *pieces(8, 20)], 0.0)
     taken = left(flow)
-    assert [(7 * BLOCK, 18 * BLOCK)] == taken.ranges("customer")
+    assert [(9 * BLOCK, 18 * BLOCK)] == taken.ranges("customer")
     assert [(8 * BLOCK, 18 * BLOCK)] == taken.ranges("agent")
 
 
@@ -141,7 +138,7 @@ def test_holes_in_any_order_leave_each_track_in_order(seed: int) -> None:
         upto[track] = end + 1
         if open_holes and draw.random() < 0.2:
             settle()
-        taken.take(flow.frames(now_s, 3))
+        taken.take(flow.frames(now_s))
     while open_holes:
         settle()
     taken.take(flow.rest())

@@ -25,7 +25,7 @@ TOLD_MS = 1_800_000_000_000
 STARTED = MediaStarted("t", "c1", "arn:stream", TOLD_MS, "91")
 SECOND = replace(STARTED, contact_id="c2", stream="arn:other")
 ENDED = ContactEvent("t", "c1", 0, "ended", 0, "")
-NOTHING = Heard((), b"", None, 0, 0)
+NOTHING = Heard((), b"", None)
 
 
 class Desk:
@@ -52,7 +52,7 @@ def heard(until: int, *, agent: int | None = None, over: str = "", missing: tupl
     """Answer with one record that ends at a sample."""
     agent = until if agent is None else agent
     frame = AudioFrame("t", "c1", 0, until - 512, bytes(1_024), agent - 512, bytes(1_024))
-    return Heard((frame,), b"place %d" % until, TOLD_MS + 70, until, agent, missing, over)
+    return Heard((frame,), b"place %d" % until, TOLD_MS + 70, missing, over)
 
 
 def coverage(told: Sequence[Record]) -> list[AudioCoverage]:
@@ -134,12 +134,10 @@ def test_quiet_contact_is_listened_to_again_until_it_is_long_quiet() -> None:
     desk = Desk(CaptureConfig(fruitless=3))
     desk.take(STARTED)
     desk.answer(heard(1_536))
-    over = replace(
-        NOTHING, place=b"place 1536", start_ms=TOLD_MS, customer_sample=1_536, agent_sample=1_536, over="idle"
-    )
+    over = replace(NOTHING, place=b"place 1536", start_ms=TOLD_MS, over="idle")
     for answer in (over, over, heard(3_072, over="idle"), over, over):
         assert not any(is_end for _, is_end in marks(desk.answer(answer)))
-    assert [(384, True)] == marks(desk.answer(replace(over, customer_sample=3_072, agent_sample=3_072)))
+    assert [(384, True)] == marks(desk.answer(over))
 
 
 def test_coverage_says_where_audio_time_begins_and_then_what_is_missing() -> None:
@@ -159,7 +157,7 @@ def test_quiet_is_told_by_a_watermark_at_the_slower_track() -> None:
     desk = Desk()
     desk.take(STARTED)
     desk.answer(heard(80_000, agent=70_000))
-    quiet = replace(NOTHING, start_ms=TOLD_MS, customer_sample=80_000, agent_sample=70_000)
+    quiet = replace(NOTHING, start_ms=TOLD_MS)
     assert [(8_750, False)] == marks(desk.answer(quiet))
     assert [] == marks(desk.answer(quiet))
 
