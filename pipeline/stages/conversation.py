@@ -88,7 +88,7 @@ class Conversations(Machine[ConversationState]):
     """Keep one record of each conversation, and write it again when it says something else."""
 
     state = ConversationState
-    drops_late = True  # what comes after the end comes with the contact record
+    drops_late = (ContactEvent, MediaStarted, AudioCoverage)  # the contact record says it too
 
     def on_record(self, state: ConversationState, record: Record) -> Sequence[Record]:
         """Return the conversation if this record changes it.

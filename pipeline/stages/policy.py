@@ -150,6 +150,7 @@ class PolicyEngine(Machine[PolicyState]):
     """Match final redacted turns against the policies pinned by their contact."""
 
     state = PolicyState
+    drops_late = (ContactEvent, MediaStarted)  # a contact record tells them again for a week
 
     def __init__(self) -> None:
         """Start with an empty table of policies; `on_global` fills it."""

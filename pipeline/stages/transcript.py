@@ -79,6 +79,7 @@ class Assembler(Machine[AssemblerState]):
     """Assemble turns from the words of VAD segments."""
 
     state = AssemblerState
+    drops_late = (ContactEvent, MediaStarted, AudioCoverage)  # a contact record tells them again for a week
 
     def on_record(self, state: AssemblerState, record: Record) -> Sequence[Record]:
         """Return the turn that these words make, or the watermark; nothing where they change nothing.

@@ -13,6 +13,7 @@ from pipeline.app import GATEWAY, SINKS
 from pipeline.explain import read_by, sources, written_by
 from pipeline.topology import STAGES, Stage, group_names, group_of
 from topics.catalogue import CATALOGUE, TOPICS, Topic
+from topics.records import ContactEvent, MediaStarted
 
 pytestmark = pytest.mark.unit
 
@@ -77,6 +78,13 @@ def test_every_topic_has_a_producer_and_a_consumer_that_exist(topic: Topic) -> N
 def test_catalogue_says_what_the_row_says(stage: Stage) -> None:
     assert {*stage.inputs, *stage.tables} == {*read_by(stage.name)}
     assert {*stage.outputs} == {*written_by(stage.name)}
+
+
+def test_no_stage_takes_what_a_contact_record_tells_late_for_a_bad_record() -> None:
+    # A record that changes a day after the end says again that media started and that the contact ended.
+    readers = [stage for stage in STAGES if "contact.events" in stage.inputs]
+    assert ["capture", "conversation", "policy", "transcript"] == by_name(readers)
+    assert [] == [s.name for s in readers if not {ContactEvent, MediaStarted} <= {*s.machine().drops_late}]
 
 
 def test_tables_are_the_compacted_topics() -> None:
