@@ -88,6 +88,8 @@ CREATE TABLE IF NOT EXISTS {schema}.legs (
     previous_contact_id text NOT NULL, channel text NOT NULL, queue text NOT NULL, stream text NOT NULL,
     started_ms bigint, queued_ms bigint, ended_ms bigint, media_ms bigint, audio_ms bigint, audio_end_ms bigint,
     agents jsonb NOT NULL, holds jsonb NOT NULL, PRIMARY KEY (tenant, contact_id));
+CREATE INDEX IF NOT EXISTS legs_contact ON {schema}.legs (contact_id);
+CREATE INDEX IF NOT EXISTS contact_records_contact ON {schema}.contact_records (contact_id);
 CREATE INDEX IF NOT EXISTS legs_conversation ON {schema}.legs (tenant, conversation_id);
 CREATE TABLE IF NOT EXISTS {schema}.turns (
     tenant text, turn_id text, contact_id text NOT NULL, leg int NOT NULL, rev bigint NOT NULL,
@@ -196,19 +198,22 @@ SELECT
     (SELECT count(*) FROM {schema}.feedback WHERE contact_id = %(id)s) AS feedback"""
 
 
-# Of one contact's conversation, in each tenant that has it.
-_LEDGER: LiteralString = """
-SELECT state.* FROM {schema}.conversations AS state
-JOIN {schema}.conversation_legs AS leg USING (tenant, conversation_id)
-WHERE leg.contact_id = %(id)s AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
-ORDER BY tenant"""
-_LEDGER_LINES: LiteralString = """
-SELECT line.* FROM {schema}.ledger AS line JOIN {schema}.conversation_legs AS leg USING (tenant, contact_id)
-WHERE (line.tenant, line.conversation_id) = (%(tenant)s, %(id)s) ORDER BY leg.started_ms, contact_id, track DESC"""
-_LEDGER_GAPS: LiteralString = """
-SELECT gap.* FROM {schema}.ledger_missing AS gap JOIN {schema}.conversation_legs AS leg USING (tenant, contact_id)
-WHERE (gap.tenant, gap.conversation_id) = (%(tenant)s, %(id)s)
-ORDER BY leg.started_ms, contact_id, track DESC, start_ms, step"""
+# The conversation of a contact, in each tenant that has it. Views are then asked for one conversation, by constants,
+# so that PostgreSQL reads its rows alone.
+_CONVERSATIONS_OF: LiteralString = """
+SELECT tenant, conversation_id AS id FROM {schema}.legs
+WHERE contact_id = %(id)s AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+UNION
+SELECT tenant, coalesce(nullif(initial_contact_id, ''), contact_id) FROM {schema}.contact_records
+WHERE contact_id = %(id)s AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+ORDER BY tenant, id"""
+_OF_CONVERSATION: tuple[LiteralString, LiteralString, LiteralString] = (
+    "SELECT * FROM {schema}.conversations WHERE tenant = %(tenant)s AND conversation_id = %(id)s",
+    "SELECT * FROM {schema}.ledger WHERE tenant = %(tenant)s AND conversation_id = %(id)s"
+    " ORDER BY started_ms, contact_id, track DESC",
+    "SELECT * FROM {schema}.ledger_missing WHERE tenant = %(tenant)s AND conversation_id = %(id)s"
+    " ORDER BY started_ms, contact_id, track DESC, start_ms, step",
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -305,17 +310,12 @@ class PostgresSink:
         """Return the ledger of the conversation that a contact belongs to, for each tenant that has such a contact."""
         with self._connected() as connection, connection.cursor(row_factory=dict_row) as cursor:
 
-            def rows(query: LiteralString, subject: object, owner: object) -> list[_Row]:
-                return cursor.execute(self._composed(query), {"id": subject, "tenant": owner}).fetchall()
+            def rows(query: LiteralString, place: Mapping[str, object]) -> list[_Row]:
+                return cursor.execute(self._composed(query), place).fetchall()
 
-            return [
-                Ledger(
-                    found,
-                    tuple(rows(_LEDGER_LINES, found["conversation_id"], found["tenant"])),
-                    tuple(rows(_LEDGER_GAPS, found["conversation_id"], found["tenant"])),
-                )
-                for found in rows(_LEDGER, contact_id, tenant)
-            ]
+            found = rows(_CONVERSATIONS_OF, {"id": contact_id, "tenant": tenant})
+            read = [[rows(query, place) for query in _OF_CONVERSATION] for place in found]
+        return [Ledger(conversation, tuple(lines), tuple(missing)) for (conversation,), lines, missing in read]
 
     def close(self) -> None:
         """Let the connection go."""

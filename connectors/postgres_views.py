@@ -14,6 +14,8 @@ A conversation is `provisional` until it is over and each of its contacts has it
 `ctr_missing` when a record has not come for so long after the end (setting `contact_record_wait_s`), and `orphan_ctr`
 when there is a record of a voice contact but no audio of any was heard: a lost call.
 
+Columns are only ever added, at the end of a view: PostgreSQL replaces no view whose columns move.
+
 Ranges are audio time in ms from the contact's first sample. A contact from a file promises nothing, has no record, and
 is final when it has ended.
 """
@@ -160,7 +162,7 @@ WITH lost AS (
         ('redacted', 1, transcribed - redacted, CASE WHEN is_long_over THEN 'stopped' ELSE 'not yet' END),
         ('stored', 1, redacted * transcribed - stored, CASE WHEN is_long_over THEN 'stopped' ELSE 'not yet' END)
     ) AS step(step, number, runs, cause))
-SELECT tenant, conversation_id, contact_id, track, step, lower(run) AS start_ms, upper(run) AS end_ms, cause
+SELECT tenant, conversation_id, contact_id, started_ms, track, step, lower(run) AS start_ms, upper(run) AS end_ms, cause
 FROM lost CROSS JOIN LATERAL unnest(runs) AS run;
 """
 
@@ -168,7 +170,7 @@ _LEDGER: LiteralString = """
 CREATE OR REPLACE FUNCTION {schema}.length_ms(runs int8multirange) RETURNS bigint LANGUAGE sql IMMUTABLE
     RETURN coalesce((SELECT sum(upper(run) - lower(run)) FROM unnest(runs) AS run), 0)::bigint;
 CREATE OR REPLACE VIEW {schema}.ledger AS
-SELECT tenant, conversation_id, contact_id, track, promised_by,
+SELECT tenant, conversation_id, contact_id, started_ms, track, promised_by,
     promised_ms, {schema}.length_ms(received) AS received_ms,
     {schema}.length_ms(transcribed) AS transcribed_ms, {schema}.length_ms(redacted) AS redacted_ms,
     {schema}.length_ms(stored) AS stored_ms,
