@@ -12,27 +12,37 @@ fed by `pipeline/engines/sink.py`, one thread, one connection.
     guidance           one row a hint, summaries too (`kind` is summary); a withdrawn one keeps only its id
     audio_redactions   one row a turn with every span that it asks to cover
     feedback           what an agent did with a card last
+    legs               one row a contact, as its events and its stream tell it
+    audio_coverage     how much of a contact's audio has been read
+    audio_decided      how far redaction has decided
+    audio_stored       how far the archive has stored
+
+`connectors/postgres_views.py` joins them to what a person reads.
 """
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any, LiteralString, TypeVar
+from typing import Any, LiteralString, TypeVar, cast
 
 import psycopg
 from psycopg import Connection, sql
-from psycopg.rows import class_row
+from psycopg.rows import class_row, dict_row
 from psycopg.types.json import Jsonb
 
 from connectors.base import Delivered
+from connectors.postgres_views import SKEW_MS, VIEWS
 from pipeline.errors import PeerUnavailable, RecordRefused, TrunklineError
 from topics.codec import to_json
 from topics.records import (
     SAMPLES_PER_MS,
     AudioCoverage,
     AudioRedaction,
+    AudioStored,
     ContactEvent,
     ContactRecord,
+    Conversation,
+    DecidedUntil,
     Guidance,
     GuidanceFeedback,
     Hint,
@@ -51,7 +61,7 @@ REFUSED_CLASSES = frozenset({"22", "23", "54"})
 _STORED = ("started", "agent_joined", "ended")
 
 _Row = dict[str, object]
-_Stored = TypeVar("_Stored", RedactedTurn, Moments, AudioRedaction, AudioCoverage)
+_Stored = TypeVar("_Stored", RedactedTurn, Moments, AudioRedaction, AudioCoverage, DecidedUntil, AudioStored)
 _Keyed = TypeVar("_Keyed")
 
 _TABLES: LiteralString = """
@@ -71,6 +81,16 @@ CREATE TABLE IF NOT EXISTS {schema}.contact_records (
     holds bigint NOT NULL, agent_states jsonb NOT NULL, recordings jsonb NOT NULL, sealed bytea NOT NULL,
     PRIMARY KEY (tenant, contact_id));
 CREATE INDEX IF NOT EXISTS contact_records_initial ON {schema}.contact_records (tenant, initial_contact_id);
+CREATE INDEX IF NOT EXISTS contact_records_conversation
+    ON {schema}.contact_records (tenant, (coalesce(nullif(initial_contact_id, ''), contact_id)));
+CREATE TABLE IF NOT EXISTS {schema}.legs (
+    tenant text, contact_id text, conversation_id text NOT NULL, rev bigint NOT NULL,
+    previous_contact_id text NOT NULL, channel text NOT NULL, queue text NOT NULL, stream text NOT NULL,
+    started_ms bigint, queued_ms bigint, ended_ms bigint, media_ms bigint, audio_ms bigint, audio_end_ms bigint,
+    agents jsonb NOT NULL, holds jsonb NOT NULL, PRIMARY KEY (tenant, contact_id));
+CREATE INDEX IF NOT EXISTS legs_contact ON {schema}.legs (contact_id);
+CREATE INDEX IF NOT EXISTS contact_records_contact ON {schema}.contact_records (contact_id);
+CREATE INDEX IF NOT EXISTS legs_conversation ON {schema}.legs (tenant, conversation_id);
 CREATE TABLE IF NOT EXISTS {schema}.turns (
     tenant text, turn_id text, contact_id text NOT NULL, leg int NOT NULL, rev bigint NOT NULL,
     redaction_rev int NOT NULL, track text NOT NULL, speaker text NOT NULL, start_ms bigint NOT NULL,
@@ -98,6 +118,12 @@ CREATE TABLE IF NOT EXISTS {schema}.audio_coverage (
     tenant text, contact_id text, leg int NOT NULL, rev bigint NOT NULL, start_ms bigint NOT NULL,
     customer_sample bigint NOT NULL, agent_sample bigint NOT NULL, missing jsonb NOT NULL, is_end boolean NOT NULL,
     reason text NOT NULL, PRIMARY KEY (tenant, contact_id));
+CREATE TABLE IF NOT EXISTS {schema}.audio_decided (
+    tenant text, contact_id text, leg int NOT NULL, rev bigint NOT NULL, customer_sample bigint NOT NULL,
+    agent_sample bigint NOT NULL, is_end boolean NOT NULL, PRIMARY KEY (tenant, contact_id));
+CREATE TABLE IF NOT EXISTS {schema}.audio_stored (
+    tenant text, contact_id text, rev bigint NOT NULL, customer_sample bigint NOT NULL,
+    agent_sample bigint NOT NULL, is_complete boolean NOT NULL, PRIMARY KEY (tenant, contact_id));
 CREATE TABLE IF NOT EXISTS {schema}.feedback (
     tenant text, guidance_id text, agent text, contact_id text NOT NULL, action text NOT NULL,
     noted_ms bigint NOT NULL, source_offset bigint NOT NULL, PRIMARY KEY (tenant, guidance_id, agent));
@@ -172,6 +198,39 @@ SELECT
     (SELECT count(*) FROM {schema}.feedback WHERE contact_id = %(id)s) AS feedback"""
 
 
+# The conversation of a contact, in each tenant that has it. Views are then asked for one conversation, by constants,
+# so that PostgreSQL reads its rows alone.
+_CONVERSATIONS_OF: LiteralString = """
+SELECT tenant, conversation_id AS id FROM {schema}.legs
+WHERE contact_id = %(id)s AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+UNION
+SELECT tenant, coalesce(nullif(initial_contact_id, ''), contact_id) FROM {schema}.contact_records
+WHERE contact_id = %(id)s AND (%(tenant)s::text IS NULL OR tenant = %(tenant)s)
+ORDER BY tenant, id"""
+_OF_CONVERSATION: tuple[LiteralString, LiteralString, LiteralString] = (
+    "SELECT * FROM {schema}.conversations WHERE tenant = %(tenant)s AND conversation_id = %(id)s",
+    "SELECT * FROM {schema}.ledger WHERE tenant = %(tenant)s AND conversation_id = %(id)s"
+    " ORDER BY started_ms, contact_id, track DESC",
+    "SELECT * FROM {schema}.ledger_missing WHERE tenant = %(tenant)s AND conversation_id = %(id)s"
+    " ORDER BY started_ms, contact_id, track DESC, start_ms, step",
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Ledger:
+    """What became of one conversation's audio: rows of the views, by column.
+
+    Attributes:
+        conversation: of `conversations`.
+        lines: of `ledger`.
+        missing: of `ledger_missing`.
+    """
+
+    conversation: Mapping[str, object]
+    lines: tuple[Mapping[str, object], ...]
+    missing: tuple[Mapping[str, object], ...]
+
+
 @dataclass(frozen=True, slots=True)
 class Counts:
     """What is stored of one contact.
@@ -205,29 +264,35 @@ class PostgresSink:
         "transcript.redacted",
         "audio.redactions",
         "audio.coverage",
+        "audio.stored",
+        "conversations",
         "moments",
         "guidance",
         "guidance.feedback",
     )
     linger_ms = 20
 
-    def __init__(self, dsn: str, schema: str = "trunkline") -> None:
+    def __init__(self, dsn: str, schema: str = "trunkline", record_wait_s: int = 3_600) -> None:
         """Connect at the first use, and again after a failure.
 
         Args:
             dsn: of libpq, a URL or `key=value` pairs.
             schema: that holds the tables.
+            record_wait_s: so long after a conversation's end a contact record that has not come is missing.
         """
+        self._record_wait_s = record_wait_s
         self._dsn = dsn
         self._schema = sql.Identifier(schema)
         self._connection: Connection[Any] | None = None  # rows of several shapes
 
     def prepare(self) -> None:
-        """Make schema and tables where they are missing."""
+        """Make schema and tables where they are missing, and the views afresh."""
         with self._connected() as connection:
             # Two sinks that start together would both find no table and one would fail to make it.
             connection.execute("SELECT pg_advisory_xact_lock(hashtext('trunkline.tables'))")
             connection.execute(self._composed(_TABLES))
+            for view in VIEWS:
+                connection.execute(self._composed(view))
 
     def write(self, batch: Sequence[Delivered]) -> None:
         """Upsert a batch in one transaction; records that are not stored are passed over."""
@@ -240,6 +305,17 @@ class PostgresSink:
         """Say how much is stored of a contact."""
         with self._connected() as connection, connection.cursor(row_factory=class_row(Counts)) as cursor:
             return cursor.execute(self._composed(_COUNTS), {"id": contact_id}).fetchall()[0]
+
+    def ledgers(self, contact_id: str, tenant: str | None = None) -> list[Ledger]:
+        """Return the ledger of the conversation that a contact belongs to, for each tenant that has such a contact."""
+        with self._connected() as connection, connection.cursor(row_factory=dict_row) as cursor:
+
+            def rows(query: LiteralString, place: Mapping[str, object]) -> list[_Row]:
+                return cursor.execute(self._composed(query), place).fetchall()
+
+            found = rows(_CONVERSATIONS_OF, {"id": contact_id, "tenant": tenant})
+            read = [[rows(query, place) for query in _OF_CONVERSATION] for place in found]
+        return [Ledger(conversation, tuple(lines), tuple(missing)) for (conversation,), lines, missing in read]
 
     def close(self) -> None:
         """Let the connection go."""
@@ -259,6 +335,9 @@ class PostgresSink:
         yield self._upsert("moments", _of(Moments, batch), _moments_row)
         yield self._upsert("audio_redactions", _of(AudioRedaction, batch), _audio_row)
         yield self._upsert("audio_coverage", _of(AudioCoverage, batch), _columns, "contact_id")
+        yield self._upsert("audio_decided", _of(DecidedUntil, batch), _columns, "contact_id")
+        yield self._upsert("audio_stored", _of(AudioStored, batch), _columns, "contact_id")
+        yield self._fenced("legs", _leg_rows(batch), "contact_id", ("rev",))
         yield self._composed(_CAUSE), cause_rows
         yield self._composed(_HINT), [_hint_row(*one) for one in _newest_hints(guidance)]
         yield self._composed(_WITHDRAW), cause_rows
@@ -291,7 +370,9 @@ class PostgresSink:
         ), rows
 
     def _composed(self, text: LiteralString) -> sql.Composed:
-        return sql.SQL(text).format(schema=self._schema)
+        return sql.SQL(text).format(
+            schema=self._schema, wait_s=sql.Literal(self._record_wait_s), skew_ms=sql.Literal(SKEW_MS)
+        )
 
     @contextmanager
     def _connected(self) -> Iterator[Connection[Any]]:
@@ -372,6 +453,17 @@ def _record_rows(batch: Sequence[Delivered]) -> list[_Row]:
         lambda one: (one.updated_ms, one.content_hash),
     )
     return [_columns(one) | {"sealed": one.sealed} for one in newest]
+
+
+def _leg_rows(batch: Sequence[Delivered]) -> list[_Row]:
+    """Return the legs of each conversation's newest record; no later one has fewer."""
+    newest = _newest(_of(Conversation, batch), lambda one: (one.tenant, one.contact_id), lambda one: one.rev)
+    return [
+        {name: Jsonb(value) if isinstance(value, list) else value for name, value in leg.items()}
+        | {"tenant": one.tenant, "conversation_id": one.contact_id, "rev": one.rev}
+        for one in newest
+        for leg in cast("list[_Row]", to_json(one)["legs"])
+    ]
 
 
 def _columns(record: Record) -> _Row:

@@ -232,7 +232,7 @@ def _sink(settings: Settings, name: str) -> Sink:
     if name == "postgres":
         from connectors.postgres import PostgresSink
 
-        return PostgresSink(_required(settings, "postgres_dsn"))
+        return PostgresSink(_required(settings, "postgres_dsn"), record_wait_s=settings.contact_record_wait_s)
     from connectors.redis import RedisGuidanceSink
 
     return RedisGuidanceSink(_required(settings, "redis_url"), settings.topic_prefix)

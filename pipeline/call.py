@@ -37,7 +37,7 @@ from topics.keys import contact_key
 from topics.records import Guidance, Policy, Record
 
 # The files are the call's source, and its archive.
-STAGES_OF_A_CALL = tuple(stage for stage in STAGES if stage.group not in {"capture", "archive"})
+STAGES_OF_A_CALL = tuple(stage for stage in STAGES if stage.group not in {"capture", "contacts", "archive"})
 _PARTITIONS = 1  # one contact has one key
 _WAIT_S = 0.2
 _FULL_QUEUE_WAIT_S = 0.01

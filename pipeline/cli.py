@@ -267,6 +267,29 @@ def redact(
 
 
 @app.command()
+def ledger(
+    contact: Annotated[str, typer.Argument(help="Id of any contact of the conversation.")],
+    tenant: Annotated[str | None, typer.Option(help="Whose contact; default: every tenant's that has it.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="One JSON object a conversation.")] = False,
+) -> None:
+    """Show what became of a conversation's audio: promised, received, transcribed, redacted, stored, and why not.
+
+    Example: trunkline ledger 8b7f1f5e-0000-4000-8000-000000000001
+    """
+    from pipeline import ledger as ledgers
+    from pipeline import settings
+
+    found = ledgers.read(settings.load(), contact, tenant)
+    if not found:
+        raise typer.Exit(_say("no such contact is stored", EXIT_FAILURE))
+    if not as_json:
+        ledgers.show(found)
+        return
+    for line in ledgers.lines(found):
+        print(line)
+
+
+@app.command()
 def check() -> None:
     """Show each setting with its origin and whether each outside system answers; exit 1 if one does not.
 

@@ -156,9 +156,11 @@ def _kept(topic: Topic) -> str:
     return f"{days} d" if not rest_ms else f"{topic.retention_ms // HOUR_MS} h"
 
 
-def _columns(rows: Iterable[tuple[str, ...]]) -> list[str]:
+def _columns(rows: Iterable[tuple[str, ...]]) -> Iterator[str]:
+    """Lay cells out in columns; the last one goes on in further lines where it is too wide."""
     cells = list(rows)
     widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
-    return [
-        "  " + "  ".join(f"{cell:<{width}}" for cell, width in zip(row, widths, strict=True)).rstrip() for row in cells
-    ]
+    for row in cells:
+        *narrow, last = row
+        begin = "  " + "".join(f"{cell:<{width}}  " for cell, width in zip(narrow, widths, strict=False))
+        yield from textwrap.wrap(last, _WIDTH, initial_indent=begin, subsequent_indent=" " * len(begin))

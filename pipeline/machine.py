@@ -53,8 +53,8 @@ class Machine(Generic[S]):
     """
 
     state: type[S]
-    # Whether a record of a contact that is over says nothing new; otherwise it is dead-lettered.
-    drops_late: bool = False
+    # Types of which a record says nothing new once the contact is over; one of any other type is dead-lettered.
+    drops_late: tuple[type[Record], ...] = ()
 
     def on_record(self, state: S, record: Record) -> Sequence[Record]:
         """Advance one contact by one record and return what follows from it, oldest first.

@@ -56,6 +56,11 @@ class Settings(BaseSettings):
     objects_dir: Path = Field(Path(".trunkline/objects"), description="where redacted audio is stored")
     postgres_dsn: SecretStr = Field(SecretStr(""), description="PostgreSQL; empty means none")
     redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey; empty means none")
+    contact_record_wait_s: int = Field(
+        3_600,
+        description="how long after a contact's end its contact record is missing, and its audio no longer due",
+        ge=0,
+    )
     contact_feeds: str = Field("", description="file that lists the feeds of Amazon Connect; empty means none")
     gateway_port: int = Field(8080, description="port of the agent page on 127.0.0.1; 0 picks a free one", ge=0)
     health_port: int = Field(0, description="port of the first worker's health page; 0 picks a free one", ge=0)

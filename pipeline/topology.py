@@ -12,6 +12,7 @@ from pipeline.machine import Machine
 from pipeline.stages.archive import Archive
 from pipeline.stages.asr import Asr
 from pipeline.stages.capture import Capture
+from pipeline.stages.conversation import Conversations
 from pipeline.stages.inference import Inference
 from pipeline.stages.policy import PolicyEngine
 from pipeline.stages.redaction import Redactor
@@ -57,7 +58,13 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage("vad", "speech", ("audio.frames",), ("speech.marks",), Vad),
     Stage("asr", "speech", ("audio.frames", "speech.marks"), ("transcript.words",), Asr, services=("asr",)),
-    Stage("transcript", "language", ("transcript.words",), ("transcript.raw",), Assembler),
+    Stage(
+        "transcript",
+        "language",
+        ("transcript.words", "contact.events", "audio.coverage"),
+        ("transcript.raw",),
+        Assembler,
+    ),
     Stage(
         "redaction",
         "language",
@@ -75,7 +82,22 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage("inference", "language", ("guidance.requests",), ("guidance.drafts",), Inference),
     Stage("summary", "language", ("transcript.redacted",), ("guidance.drafts",), Summary),
-    Stage("archive", "archive", ("audio.frames", "audio.redactions"), (), Archive, services=("objects",)),
+    Stage(
+        "conversation",
+        "contacts",
+        ("contact.events", "audio.coverage"),
+        ("conversations",),
+        Conversations,
+        keyed_by="conversation",
+    ),
+    Stage(
+        "archive",
+        "archive",
+        ("audio.frames", "audio.redactions"),
+        ("audio.stored",),
+        Archive,
+        services=("objects",),
+    ),
 )
 
 

@@ -59,7 +59,7 @@ CATALOGUE: tuple[Topic, ...] = (
         "control",
         7 * DAY_MS,
         producers=("files", "contact_events"),
-        consumers=("capture", "policy", "gateway", "postgres"),
+        consumers=("capture", "transcript", "policy", "conversation", "gateway", "postgres"),
     ),
     Topic(
         "audio.coverage",
@@ -67,7 +67,7 @@ CATALOGUE: tuple[Topic, ...] = (
         "control",
         7 * DAY_MS,
         producers=("capture",),
-        consumers=("postgres",),
+        consumers=("transcript", "conversation", "postgres"),
     ),
     Topic(
         "contact.records",
@@ -75,6 +75,14 @@ CATALOGUE: tuple[Topic, ...] = (
         "control",
         7 * DAY_MS,
         producers=("contact_events",),
+        consumers=("postgres",),
+    ),
+    Topic(
+        "conversations",
+        (records.Conversation,),
+        "control",
+        7 * DAY_MS,
+        producers=("conversation",),
         consumers=("postgres",),
     ),
     Topic(
@@ -116,6 +124,14 @@ CATALOGUE: tuple[Topic, ...] = (
         7 * DAY_MS,
         producers=("redaction",),
         consumers=("archive", "postgres"),
+    ),
+    Topic(
+        "audio.stored",
+        (records.AudioStored,),
+        "control",
+        7 * DAY_MS,
+        producers=("archive",),
+        consumers=("postgres",),
     ),
     Topic(
         "policies",

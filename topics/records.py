@@ -5,8 +5,8 @@ This module owns meaning and identity, not bytes (`codec.py`) and not places (`c
 
 Units: `*_ms` is audio time in milliseconds from the contact's start; `*_sample` counts 8 kHz samples of one track from
 the contact's start; ranges are half-open. Times of `Generation` and what other systems tell of a contact
-(`MediaStarted`, `ContactRecord`, `ContactEvent.time_ms`, `AudioCoverage.start_ms`) count from 1970 instead. `rev` is
-epoch * 2**24 + n, stamped by the engine; of two records with one identity the higher `rev` wins.
+(`MediaStarted`, `ContactRecord`, `ContactEvent.time_ms`, `AudioCoverage.start_ms`, `Conversation`) count from 1970
+instead. `rev` is epoch * 2**24 + n, stamped by the engine; of two records with one identity the higher `rev` wins.
 """
 
 from collections.abc import Hashable
@@ -100,6 +100,7 @@ class ContactEvent:
     queue: str = ""  # by name, or by ARN where no name is told
     channel: str = ""
     sealed: bytes = b""  # endpoints and attributes; `connectors/sealing.py` opens them
+    initial_contact_id: str = ""  # of the conversation; empty for its first leg
 
     @property
     def identity(self) -> Hashable:
@@ -118,6 +119,7 @@ class MediaStarted:
     stream: str  # ARN
     start_ms: int  # since 1970: Connect's StartTimestamp
     first_fragment: str  # StartFragmentNumber
+    initial_contact_id: str = ""  # of the conversation; empty for its first leg
 
     @property
     def identity(self) -> Hashable:
@@ -208,6 +210,57 @@ class AudioCoverage:
     missing: tuple[MissingAudio, ...]
     is_end: bool  # nothing follows
     reason: str  # why it is over; empty before
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id)
+
+
+@dataclass(frozen=True, slots=True)
+class AgentStay:
+    """An agent's time on a leg. Times since 1970."""
+
+    agent: str  # the user name; empty where the source does not tell it
+    joined_ms: int
+    left_ms: int | None  # None while they are there, and where nobody told
+
+
+@dataclass(frozen=True, slots=True)
+class Hold:
+    """A hold of the customer. Times since 1970."""
+
+    began_ms: int
+    ended_ms: int | None
+
+
+@dataclass(frozen=True, slots=True)
+class Leg:
+    """One contact of a conversation, as events and its stream tell it. Times since 1970, None where nobody told."""
+
+    contact_id: str
+    previous_contact_id: str  # of the leg that was transferred to this one; empty where there is none
+    channel: str
+    queue: str  # told last; empty where there is none
+    stream: str  # ARN of the stream that its audio flows into; empty where it flows into none
+    started_ms: int | None  # 0 where the source is a file, like `ended_ms`
+    queued_ms: int | None
+    ended_ms: int | None
+    media_ms: int | None  # from when on its audio flows
+    audio_ms: int | None  # of its first sample: where its audio time begins
+    audio_end_ms: int | None  # of the last, once nothing follows
+    agents: tuple[AgentStay, ...]
+    holds: tuple[Hold, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Conversation:
+    """All legs of a conversation, in the order in which they started; contact records join it in the store."""
+
+    schema: ClassVar[str] = "conversation"
+    tenant: str
+    contact_id: str  # of the first leg, whether or not that is known
+    legs: tuple[Leg, ...]
     rev: int = 0
 
     @property
@@ -373,6 +426,23 @@ class DecidedUntil:
     @property
     def identity(self) -> Hashable:
         return (self.schema, self.contact_id, self.leg)
+
+
+@dataclass(frozen=True, slots=True)
+class AudioStored:
+    """The archive has every sample of a contact before these."""
+
+    schema: ClassVar[str] = "audio_stored"
+    tenant: str
+    contact_id: str
+    customer_sample: int
+    agent_sample: int
+    is_complete: bool  # the manifest is stored: nothing follows
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id)
 
 
 @dataclass(frozen=True, slots=True)

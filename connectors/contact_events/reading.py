@@ -9,7 +9,7 @@ from connectors.contact_events.kinesis import KinesisInlet
 from connectors.contact_events.sqs import SqsInlet
 from connectors.sealing import Sealer
 from topics.keys import contact_key
-from topics.records import MediaStarted
+from topics.records import ContactRecord, MediaStarted
 
 
 def inlet(feed: Feed) -> Inlet:
@@ -35,6 +35,8 @@ def read(feed: Feed, sealer: Sealer, data: bytes) -> tuple[Addressed, ...]:
 
 def _addressed(sealer: Sealer, fact: Fact) -> Addressed:
     record = fact.record
+    if not isinstance(record, ContactRecord) and record.contact_id != fact.root:
+        record = replace(record, initial_contact_id=fact.root)
     if fact.private and not isinstance(record, MediaStarted):  # it has nothing to seal
         record = replace(record, sealed=sealer.seal(record.tenant, fact.root, record.schema, fact.private))
     return Addressed(contact_key(record.tenant, fact.root), record, fact.started_ms)

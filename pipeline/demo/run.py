@@ -33,7 +33,7 @@ Started = tuple[str, object, Callable[[], object]]  # a setting, its value, how 
 Starter = Callable[[], Started]
 
 _PARTITIONS = 4
-_GROUPS = (*(name for name in group_names() if name != "capture"), "postgres", "redis", "gateway")
+_GROUPS = (*(name for name in group_names() if name not in {"capture", "contacts"}), "postgres", "redis", "gateway")
 
 
 async def run(

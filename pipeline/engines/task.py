@@ -68,7 +68,10 @@ class Task:
             for stage in group.stages
             for topic in stage.inputs
         }
-        self._drops_late = all(machines[name].drops_late for name in self._stages)
+        self._drops_late = {
+            topic: frozenset.intersection(*(frozenset(machines[stage.name].drops_late) for stage in readers))
+            for topic, readers in self._readers.items()
+        }
         self._replayers = tuple(name for name in self._stages if _replays(machines[name]))
         self._retention_ms = max(TOPICS[topic].retention_ms for topic in group.inputs)
 
@@ -119,7 +122,7 @@ class Task:
             self._contacts.pass_time(given.cause_ms)
         key = self.key_of(given)
         shut = self._contacts.shut.get(key)
-        if shut is not None and shut[0] == OVER and self._drops_late:
+        if shut is not None and shut[0] == OVER and type(given.record) in self._drops_late[given.topic]:
             return Effects()
         if shut is not None:
             return Effects(refusal=RecordRefused(shut[0]), is_follower=True)

@@ -26,6 +26,7 @@ from topics.records import (
     SAMPLES_PER_MS,
     AudioFrame,
     AudioRedaction,
+    AudioStored,
     DecidedUntil,
     Record,
     Track,
@@ -190,7 +191,7 @@ class Archive(Machine[ArchiveState]):
         self._config = config or ArchiveConfig()
 
     def on_record(self, state: ArchiveState, record: Record) -> Sequence[Record]:
-        """Take audio, spans or progress; nothing is emitted, `open_asks` says what to store.
+        """Take audio, spans or progress; nothing follows yet, `open_asks` says what to store.
 
         Raises:
             RecordRefused: the record is of a type that this stage does not read.
@@ -238,18 +239,20 @@ class Archive(Machine[ArchiveState]):
         return PutAudio(state.tenant, state.contact_id, track, own.stored_until, pcm.astype("<i2").tobytes())
 
     def on_reply(self, state: ArchiveState, ask: Ask, answer: object) -> Sequence[Record]:
-        """Move on when the object is stored; a failure opens the ask again under another id."""
+        """Move on when the object is stored, and say so; a failure opens the ask again under another id."""
         if ask not in self.open_asks(state):
             return ()
         is_manifest = ask.ask_id.startswith(_MANIFEST)
         part = state if is_manifest else state.track(_track_of(ask))
         if isinstance(answer, Failed):
             part.attempt += 1
-        elif isinstance(part, TrackState):
+            return ()
+        if isinstance(part, TrackState):
             self._advance(state, part)
         else:
             part.is_complete = True
-        return ()
+        stored = (state.customer.stored_until, state.agent.stored_until)
+        return (AudioStored(state.tenant, state.contact_id, *stored, is_complete=state.is_complete),)
 
     def replay_from_ms(self, state: ArchiveState) -> int | None:
         """Ask for the audio that is not stored yet; None once both tracks are."""

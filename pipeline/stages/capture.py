@@ -134,7 +134,7 @@ class Capture(Machine[CaptureState]):
     """Ask for the next audio of each leg until it is over."""
 
     state = CaptureState
-    drops_late = True
+    drops_late = (ContactEvent, MediaStarted)
 
     def __init__(self, config: CaptureConfig = CaptureConfig()) -> None:
         self._config = config

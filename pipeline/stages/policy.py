@@ -150,6 +150,7 @@ class PolicyEngine(Machine[PolicyState]):
     """Match final redacted turns against the policies pinned by their contact."""
 
     state = PolicyState
+    drops_late = (ContactEvent, MediaStarted)  # a contact record tells them again for a week
 
     def __init__(self) -> None:
         """Start with an empty table of policies; `on_global` fills it."""
@@ -219,7 +220,11 @@ class PolicyEngine(Machine[PolicyState]):
         if turn.first_sample <= state.forgotten.get(turn.track, -1):
             # Whether cooldown held it back is no longer known: an old turn can be withdrawn, not fired.
             return () if matched else _answer(turn, ())
-        return _fire(state, rules, turn, matched)
+        answer = _fire(state, rules, turn, matched)
+        if not answer and turn.speaker == "system" and any(rule.matches("agent", text) for rule in rules):
+            # A worker that died may have taken this turn for the agent's: what it said is withdrawn.
+            return _answer(turn, ())
+        return answer
 
 
 def _fire(state: PolicyState, rules: tuple[Rule, ...], turn: RedactedTurn, matched: list[int]) -> Sequence[Record]:

@@ -129,7 +129,7 @@ def _consider(state: SummaryState, turn: RedactedTurn) -> None:
     known = state.candidates.get(name)
     if known is not None and (turn.rev, turn.redaction_rev) <= (known.rev, known.redaction_rev):
         return
-    if not turn.words:
+    if not turn.words or turn.speaker == "system":  # a contact flow's prompt states no problem and decides nothing
         state.candidates.pop(name, None)
         return
     state.candidates[name] = _candidate(turn)

@@ -13,6 +13,7 @@ from pipeline.app import GATEWAY, SINKS
 from pipeline.explain import read_by, sources, written_by
 from pipeline.topology import STAGES, Stage, group_names, group_of
 from topics.catalogue import CATALOGUE, TOPICS, Topic
+from topics.records import ContactEvent, MediaStarted
 
 pytestmark = pytest.mark.unit
 
@@ -27,6 +28,7 @@ SERVICES_WITH_RAW_AUDIO = {
 }
 OUTPUTS_WITHOUT_REDACTION = {
     "speech.marks": "a mark holds sample numbers alone, no audio and no words",
+    "audio.stored": "it holds sample numbers alone, of what lies redacted in the archive",
 }
 SHARED_TOPICS = {
     "guidance.drafts": "inference writes turns' causes, summary one cause of its own; both run in one task",
@@ -76,6 +78,13 @@ def test_every_topic_has_a_producer_and_a_consumer_that_exist(topic: Topic) -> N
 def test_catalogue_says_what_the_row_says(stage: Stage) -> None:
     assert {*stage.inputs, *stage.tables} == {*read_by(stage.name)}
     assert {*stage.outputs} == {*written_by(stage.name)}
+
+
+def test_no_stage_takes_what_a_contact_record_tells_late_for_a_bad_record() -> None:
+    # A record that changes a day after the end says again that media started and that the contact ended.
+    readers = [stage for stage in STAGES if "contact.events" in stage.inputs]
+    assert ["capture", "conversation", "policy", "transcript"] == by_name(readers)
+    assert [] == [s.name for s in readers if not {ContactEvent, MediaStarted} <= {*s.machine().drops_late}]
 
 
 def test_tables_are_the_compacted_topics() -> None:
@@ -145,7 +154,8 @@ def test_restricted_data_reaches_no_unrestricted_topic_but_through_redaction() -
 
 def test_restricted_data_reaches_no_sink_and_no_screen_but_through_redaction() -> None:
     topics, _ = reached_without_redaction()
-    readers = {reader for name in topics for reader in TOPICS[name].consumers}
+    unexplained = topics - set(OUTPUTS_WITHOUT_REDACTION)
+    readers = {reader for name in unexplained for reader in TOPICS[name].consumers}
     assert set() == readers & {*SINKS, GATEWAY}
 
 
@@ -156,10 +166,10 @@ def test_restricted_data_reaches_no_service_but_those_with_a_reason() -> None:
 
 
 def test_the_archive_reads_raw_audio_beside_what_redaction_decided() -> None:
-    # The exception: it reads restricted audio and writes no topic; `audio.redactions` carries decided-until.
+    # The exception: it reads restricted audio, and `audio.redactions` carries decided-until.
     (archive,) = (stage for stage in STAGES if stage.name == "archive")
     assert ("audio.frames", "audio.redactions") == archive.inputs
-    assert () == archive.outputs
+    assert ("audio.stored",) == archive.outputs
     assert (REDACTION,) == TOPICS["audio.redactions"].producers
 
 

@@ -24,7 +24,7 @@ from topics.records import Record
 
 BY_NAME = {stage.name: stage for stage in STAGES}
 REMEMBERED = {stage.name: stage for stage in REMEMBERING}
-OF_AUDIO = ("capture", "vad", "asr", "archive")  # the others are shown a call from its words on
+OF_AUDIO = ("capture", "vad", "asr", "conversation", "archive")  # the others are shown a call from its words on
 
 Sent = tuple[str, bytes, Record]
 Feed = Sequence[Sent]

@@ -17,6 +17,7 @@ from topics.keys import contact_key
 from topics.records import (
     SAMPLE_RATE_HZ,
     SAMPLES_PER_MS,
+    AudioCoverage,
     AudioFrame,
     ContactEvent,
     MediaStarted,
@@ -30,6 +31,9 @@ from topics.records import (
 DEMO = Path(__file__).parents[2] / "pipeline" / "demo"
 TENANT = "local"
 WHOLE_S = 16  # of the demo call: three turns, a name among them
+START_MS = 1_800_000_000_000  # of a live contact, since 1970
+TEXT_JOINED_MS = 2_000
+WHOLE_JOINED_MS = START_MS + 4_000  # after the agent's first turn has begun: that one is the contact flow's
 POLICIES = policies.load(DEMO / "policies.yaml")
 
 Line = tuple[Track, str]
@@ -86,17 +90,28 @@ SHORT: dict[str, dict[str, tuple[Line, ...]]] = {
     "no line": {"one": (), "alpha": (("agent", "thank you for calling"),)},
 }
 
+# Words that overtake every event of their contact are taken for a file's: the prompt then takes the agent's cooldown,
+# so the agent says nothing here that the prompt has said.
+PROMPTED: tuple[Line, ...] = (
+    ("agent", "thank you for calling please hold"),
+    ("customer", "hello"),
+    ("agent", "good morning my name is daniel"),
+    ("customer", "cancel my subscription"),
+)
+
 
 def short() -> dict[str, Script]:
     """Short calls from words on, by name; pure functions are remembered across schedules."""
     stages = tuple(stage for stage in REMEMBERING if stage.group == "language")
-    return {name: Script(stages, POLICIES, _mixed(calls)) for name, calls in SHORT.items()}
+    of_files = {name: Script(stages, POLICIES, _mixed(calls)) for name, calls in SHORT.items()}
+    live = Script(stages, POLICIES, (_stream("one"), *_mixed({"one": PROMPTED}, START_MS)))
+    return of_files | {"a prompt before the agent": live}
 
 
 def text(contacts: Sequence[str] = CONTACTS) -> Script:
-    """Some contacts at once, from words on; every line has a partial and a final."""
+    """Some live contacts at once, from words on; every line has a partial and a final, the first is the flow's."""
     stages = tuple(stage for stage in STAGES if stage.group == "language")
-    return Script(stages, POLICIES, _mixed(dict.fromkeys(contacts, LINES)))
+    return Script(stages, POLICIES, (*map(_stream, contacts), *_mixed(dict.fromkeys(contacts, LINES), START_MS)))
 
 
 def whole(contact: str = "demo") -> dict[str, Script]:
@@ -106,11 +121,19 @@ def whole(contact: str = "demo") -> dict[str, Script]:
     """
     key = contact_key(TENANT, contact)
     sent = [(due.topic, due.record) for due in files.frames(_call(), TENANT, contact)]
-    started, ended = [record for topic, record in sent if topic == "contact.events"]
-    read = [("contact.events", record) for record in (started, MediaStarted(TENANT, contact, "stream", 0, "1"), ended)]
+    told = (
+        ContactEvent(TENANT, contact, 0, "started", 0, "", START_MS),
+        MediaStarted(TENANT, contact, "stream", START_MS, "1"),
+        ContactEvent(TENANT, contact, 0, "agent_joined", 0, "ann", WHOLE_JOINED_MS),
+        ContactEvent(TENANT, contact, 0, "ended", 0, "", START_MS + 1_000 * WHOLE_S),
+    )
+    calls: dict[str, list[tuple[str, Record]]] = {
+        "the demo call": sent,
+        "the captured call": [("contact.events", record) for record in told],
+    }
     return {
         name: Script(REMEMBERING, POLICIES, tuple(Event(topic, key, record) for topic, record in records), services)
-        for name, records in {"the demo call": sent, "the captured call": read}.items()
+        for name, records in calls.items()
     }
 
 
@@ -132,7 +155,7 @@ def stream(request: object) -> object:
     assert isinstance(request, Listen)
     at, frames = int(request.place or b"0"), _frames(request.contact_id)
     over = "no more audio" if at + 1 >= len(frames) else ""
-    return Heard(tuple(frames[at : at + 1]), b"%d" % (at + 1), 0, over=over)
+    return Heard(tuple(frames[at : at + 1]), b"%d" % (at + 1), START_MS, over=over)
 
 
 @cache
@@ -163,15 +186,23 @@ def _result(coroutine: Coroutine[object, None, object]) -> object:
             return end.value
 
 
-def _mixed(calls: Mapping[str, Sequence[Line]]) -> tuple[Event, ...]:
-    """Let some calls go on at once, an event of each in turn."""
-    spoken = [list(_spoken(contact, lines)) for contact, lines in calls.items()]
+def _stream(contact: str) -> Event:
+    coverage = AudioCoverage(TENANT, contact, 1, START_MS, 1_536, 1_536, (), is_end=False, reason="", rev=1)
+    return Event("audio.coverage", contact_key(TENANT, contact), coverage)
+
+
+def _mixed(calls: Mapping[str, Sequence[Line]], start_ms: int = 0) -> tuple[Event, ...]:
+    """Let some calls go on at once, an event of each in turn; a call from a file starts at 0."""
+    spoken = [list(_spoken(contact, lines, start_ms)) for contact, lines in calls.items()]
     return tuple(events[n] for n in range(max(map(len, spoken))) for events in spoken if n < len(events))
 
 
-def _spoken(contact: str, lines: Sequence[Line]) -> Iterator[Event]:
+def _spoken(contact: str, lines: Sequence[Line], start_ms: int) -> Iterator[Event]:
     key = contact_key(TENANT, contact)
-    yield Event("contact.events", key, ContactEvent(TENANT, contact, 1, "started", 0, ""))
+    yield Event("contact.events", key, ContactEvent(TENANT, contact, 1, "started", 0, "", start_ms))
+    if start_ms:
+        joined = ContactEvent(TENANT, contact, 1, "agent_joined", 0, "ann", start_ms + TEXT_JOINED_MS)
+        yield Event("contact.events", key, joined)
     at_ms = 1_000
     for number, (track, line) in enumerate(lines):
         said = line.split()
@@ -181,7 +212,7 @@ def _spoken(contact: str, lines: Sequence[Line]) -> Iterator[Event]:
         at_ms += 300 * len(said) + 500
         yield Event("transcript.words", key, Watermark(TENANT, contact, 1, at_ms - 100, is_end=False))
     yield Event("transcript.words", key, Watermark(TENANT, contact, 1, at_ms, is_end=True))
-    yield Event("contact.events", key, ContactEvent(TENANT, contact, 1, "ended", at_ms, ""))
+    yield Event("contact.events", key, ContactEvent(TENANT, contact, 1, "ended", at_ms, "", start_ms))
 
 
 def _heard(contact: str, track: Track, at_ms: int, said: list[str], rev: int, *, is_final: bool) -> Record:

@@ -31,7 +31,7 @@ def whole() -> dict[str, Trial]:
 def test_the_quiet_short_runs_say_something() -> None:
     records = {name: list(finals(one.expected.log).values()) for name, one in short().items()}
     everything = [record for said in records.values() for record in said]
-    lines = sum(len(lines) for calls in scripts.SHORT.values() for lines in calls.values())
+    lines = len(scripts.PROMPTED) + sum(len(lines) for calls in scripts.SHORT.values() for lines in calls.values())
     turns = [record for record in everything if isinstance(record, RedactedTurn) and record.is_final]
     assert lines == len(turns)
     assert 2 == sum("[CREDITCARD]" in turn.text for turn in turns)

@@ -18,14 +18,17 @@ from schemas import NAMES
 from topics import codec
 from topics.records import (
     AgentSpan,
+    AgentStay,
     AudioCoverage,
     AudioFrame,
     AudioRedaction,
     AudioSpan,
+    AudioStored,
     Behaviour,
     Condition,
     ContactEvent,
     ContactRecord,
+    Conversation,
     DecidedUntil,
     FeedPosition,
     Generation,
@@ -35,6 +38,8 @@ from topics.records import (
     GuidanceRequest,
     Hint,
     HintTemplate,
+    Hold,
+    Leg,
     MediaStarted,
     MissingAudio,
     Moment,
@@ -88,8 +93,9 @@ EXAMPLES: tuple[Record, ...] = (
     ContactEvent(
         *("local", CONTACT, 0, "hold_began", 0, "maria", 1_790_000_042_000, "c-0", "Billing", "VOICE"),
         sealed=bytes(range(250, 256)),
+        initial_contact_id="c-0",
     ),
-    MediaStarted("local", CONTACT, STREAM, start_ms=1_790_000_010_000, first_fragment=FRAGMENT),
+    MediaStarted("local", CONTACT, STREAM, 1_790_000_010_000, FRAGMENT, initial_contact_id="c-0"),
     ContactRecord(
         *("local", CONTACT, 1_790_000_900_000, "ab" * 32, "c-0", "c-1", "", "", "VOICE"),
         initiation_method="TRANSFER",
@@ -112,6 +118,23 @@ EXAMPLES: tuple[Record, ...] = (
             Recording("CUSTOMER", "AUDIO", "KINESIS_VIDEO_STREAM", STREAM, FRAGMENT, FRAGMENT, 1_790_000_010_000, None),
         ),
         sealed=b"\x01sealed",
+    ),
+    Conversation(
+        *("local", "c-0"),
+        legs=(
+            Leg(
+                *(CONTACT, "c-0", "VOICE", "Billing", STREAM),
+                started_ms=1_790_000_000_000,
+                queued_ms=1_790_000_002_000,
+                ended_ms=None,
+                media_ms=1_790_000_010_000,
+                audio_ms=1_790_000_010_187,
+                audio_end_ms=None,
+                agents=(AgentStay("maria", 1_790_000_030_000, 1_790_000_290_000), AgentStay("", 1, None)),
+                holds=(Hold(1_790_000_042_000, 1_790_000_073_000),),
+            ),
+        ),
+        rev=REV,
     ),
     SpeechMark("local", CONTACT, 0, "customer", 19_456, end_sample=None, rev=REV),
     SegmentWords(
@@ -141,6 +164,7 @@ EXAMPLES: tuple[Record, ...] = (
     ),
     AudioRedaction("local", CONTACT, 0, TURN, (AudioSpan("agent", 19_000, 24_000, "CREDITCARD"),), REV),
     DecidedUntil("local", CONTACT, 0, 23_600, 19_584, is_end=False, rev=REV),
+    AudioStored("local", CONTACT, 80_000, 0, is_complete=False, rev=REV),
     Policy(
         *("local", "save-offer", 3),
         behaviours=(

@@ -30,7 +30,8 @@ export class TranscriptView {
 
   row(turn, before, isFirst) {
     const known = this.rows.get(turn.turn_id);
-    const row = known?.row ?? makeRow(turn);
+    // Who speaks may be told after the words: such a turn moves to the other side.
+    const row = known?.turn.speaker === turn.speaker ? known.row : makeRow(turn);
     if (known?.turn !== turn) this.fill(row, turn, isFirst);
     row.classList.toggle("follows", before?.speaker === turn.speaker);
     return row;

@@ -10,7 +10,7 @@ from connectors.contact_events import feeds, reading
 from pipeline import app
 from pipeline.errors import InputError, RecordRefused
 from pipeline.settings import load
-from tests.connectors.contact_events.documents import CONTACT, INSTANCE, OTHER_INSTANCE, Json, message
+from tests.connectors.contact_events.documents import CONTACT, INSTANCE, LATER, OTHER_INSTANCE, Json, message
 from topics.records import ContactEvent, MediaStarted
 
 pytestmark = pytest.mark.unit
@@ -130,6 +130,17 @@ def test_message_is_addressed_to_its_conversation_with_its_private_part_sealed(t
     assert [f"acme|{CONTACT}".encode()] * 2 == [event.key, media.key]
     assert b"+4915112345678" in sealer.open("acme", CONTACT, "contact_event", event.record.sealed)
     assert "+49" not in str([event, media])
+    assert ["", ""] == [event.record.initial_contact_id, media.record.initial_contact_id]
+
+
+def test_fact_of_a_later_leg_names_the_conversation(tmp_path: Path) -> None:
+    loaded = feeds.load(write(tmp_path, TWO))
+    told = _bytes(message("flow_event", contact__ContactId=LATER, contact__InitialContactId=CONTACT))
+    event, media = reading.read(loaded.feeds[0], loaded.sealer(), told)
+    assert isinstance(event.record, ContactEvent)
+    assert isinstance(media.record, MediaStarted)
+    assert (LATER, CONTACT) == (event.record.contact_id, event.record.initial_contact_id)
+    assert (LATER, CONTACT) == (media.record.contact_id, media.record.initial_contact_id)
 
 
 def test_message_of_a_feed_that_says_something_else_is_refused(tmp_path: Path) -> None:

@@ -2,6 +2,7 @@
 
 import random
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Any
 from urllib.parse import urlsplit
 
@@ -81,6 +82,19 @@ async def test_only_finals_are_read_out(window: Browser, served: Served) -> None
     assert "" == await window.run(said)
     served.stage.play(final)
     assert "Customer: hello there" == await window.until(said)
+
+
+async def test_turn_whose_speaker_is_told_later_changes_sides_and_is_not_read_out_again(
+    window: Browser, served: Served
+) -> None:
+    await watch(window, served)
+    told = play.turn("good morning", 0, speaker="agent", rev=2)
+    served.stage.play(replace(told, speaker="system", rev=1))
+    assert "System: good morning" == await window.until("return document.getElementById('spoken-turns').textContent")
+    served.stage.play(told)
+    await window.until("return document.querySelector('.turn.agent .speaker')?.textContent.startsWith('Agent')")
+    assert ["good morning"] == await window.run(TURNS)
+    assert "System: good morning" == await window.run("return document.getElementById('spoken-turns').textContent")
 
 
 async def test_accepted_card_reaches_kafka_and_survives_a_reload(window: Browser, served: Served) -> None:

@@ -386,7 +386,7 @@ class Listener(Machine[Count]):
     """Waits for news for ever, from a contact's first record on; records of one that is over are no loss."""
 
     state = Count
-    drops_late = True
+    drops_late = (AudioFrame,)
 
     def on_record(self, state: Count, record: Record) -> Sequence[Record]:
         state.seen = max(state.seen, 1)
@@ -433,6 +433,8 @@ def test_late_record_of_a_contact_that_is_over_is_dropped_where_it_is_no_loss() 
     late = feed(task, frame(0), 9_999, "audio.frames")
     assert (None, [], []) == (late.refusal, late.outputs, late.questions)
     assert 10_000 == task.positions["audio.frames"]
+    lost = feed(task, Watermark("t", "c", 0, 5, is_end=False), 10_000, "audio.frames")
+    assert lost.refusal is not None
 
 
 def test_a_shut_contact_stays_shut_after_a_restore() -> None:

@@ -29,6 +29,7 @@ from topics.records import (
     AudioFrame,
     AudioRedaction,
     AudioSpan,
+    AudioStored,
     ContactEvent,
     DecidedUntil,
     Record,
@@ -206,9 +207,24 @@ def test_failure_is_asked_again_under_another_id() -> None:
     for record in [*audio(), decided(SEGMENT)]:
         machine.on_record(state, record)
     (first,) = machine.open_asks(state)
-    machine.on_reply(state, first, Failed("full"))
+    assert () == machine.on_reply(state, first, Failed("full"))
     (second,) = machine.open_asks(state)
     assert (first, second) == (Ask("customer/0/0", "objects"), Ask("customer/0/1", "objects"))
+
+
+def test_each_answer_says_how_far_the_tracks_are_stored_and_the_last_that_all_is() -> None:
+    machine, shelf = Archive(ArchiveConfig(SEGMENT)), Shelf()
+    state = machine.state()
+    for record in [*audio(), ALL_DECIDED]:
+        machine.on_record(state, record)
+    told: list[tuple[int, int, bool]] = []
+    while asks := machine.open_asks(state):
+        (said,) = machine.on_reply(state, asks[0], shelf.answer(machine.request(state, asks[0])))
+        assert isinstance(said, AudioStored)
+        told.append((said.customer_sample, said.agent_sample, said.is_complete))
+    customer = [(SEGMENT, 0, False), (2 * SEGMENT, 0, False), (LENGTH, 0, False)]
+    agent = [(LENGTH, SEGMENT, False), (LENGTH, 2 * SEGMENT, False), (LENGTH, LENGTH, False)]
+    assert [*customer, *agent, (LENGTH, LENGTH, True)] == told
 
 
 def test_failures_lose_nothing() -> None:

@@ -185,6 +185,15 @@ def test_contact_keeps_the_newest_versions_of_its_first_record() -> None:
     assert fired(machine.on_record(state, turn("old new newest other"))) == [("c1/customer/0", ("new",))]
 
 
+@pytest.mark.parametrize(("speaker", "says"), [("agent", [("c1/agent/0", ())]), ("customer", []), ("any", None)])
+def test_prompt_that_would_be_the_agent_s_hint_withdraws_what_a_dead_worker_may_have_said(
+    speaker: Literal["customer", "agent", "any"], says: list[tuple[str, tuple[str, ...]]] | None
+) -> None:
+    prompt = replace(turn("thank you for calling", track="agent"), speaker="system")
+    machine = engine(policy(behaviour("thank you", speaker=speaker)))
+    assert fired(run(machine, [prompt])) == ([("c1/agent/0", ("thank you",))] if says is None else says)
+
+
 def test_start_of_media_is_passed_by() -> None:
     machine = engine(policy(behaviour("cancel")))
     state = machine.state()

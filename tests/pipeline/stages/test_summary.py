@@ -1,6 +1,7 @@
 """The summary: which turns it quotes, and when it is written again."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import pytest
 from hypothesis import given
@@ -107,6 +108,12 @@ def test_partials_and_redaction_tokens_count_for_nothing() -> None:
     tokens = turn(" ".join(["[PII]"] * 30), 30)
     (hint,) = run([tokens, *(turn("a few words", at) for at in (1, 2, 3)), turn(PROBLEM, 9, is_final=False), END])
     assert quotes(hint) == ["Customer: a few words."] * 3
+
+
+def test_contact_flow_s_prompt_is_not_quoted() -> None:
+    prompt = replace(turn("we will credit your account tomorrow", 1, "agent"), speaker="system")
+    (hint,) = run([prompt, turn(PROBLEM, 10), END])
+    assert [f"Customer: {PROBLEM}."] == quotes(hint)
 
 
 def test_long_turn_is_cut_at_the_word_limit() -> None:

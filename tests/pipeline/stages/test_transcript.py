@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from itertools import permutations
 
 import pytest
 from hypothesis import given
@@ -9,8 +10,10 @@ from hypothesis import strategies as st
 
 from pipeline.errors import RecordRefused
 from pipeline.machine import STATE_LIMIT_BYTES
-from pipeline.stages.transcript import CLOSED_LIMIT, Assembler
+from pipeline.stages.transcript import CLOSED_LIMIT, RECENT_SAMPLES, RECENT_WORDS, Assembler
 from topics.records import (
+    SAMPLE_RATE_HZ,
+    AudioCoverage,
     AudioFrame,
     ContactEvent,
     Record,
@@ -184,3 +187,68 @@ def test_redelivery_changes_nothing(records: list[Record], data: st.DataObject) 
 def test_last_word_of_every_turn_is_its_final(records: list[Record]) -> None:
     last = {out.turn_id: out for out in run(records) if isinstance(out, Turn)}
     assert all(turn.is_final for turn in last.values())
+
+
+# A live contact: its audio time begins at T, and an agent joins ten seconds later.
+T = 1_800_000_000_000
+BEGINS = AudioCoverage("local", "c1", 0, T, 1_536, 1_536, (), is_end=False, reason="", rev=1)
+JOINS = ContactEvent("local", "c1", 0, "agent_joined", 0, "ann", T + 10_000)
+PROMPT = words("please hold", 5 * SAMPLE_RATE_HZ, track="agent", is_final=True, rev=1)
+GREETING = words("good morning", 10 * SAMPLE_RATE_HZ, track="agent", is_final=True, rev=2)
+CALLER = words("hello", 3 * SAMPLE_RATE_HZ, is_final=True, rev=3)
+
+
+def speakers(outputs: Sequence[Record]) -> dict[str, str]:
+    """Who speaks each turn, as told last."""
+    return {out.turn_id: out.speaker for out in outputs if isinstance(out, Turn)}
+
+
+TOLD = {"c1/agent/40000": "system", "c1/agent/80000": "agent", "c1/customer/24000": "customer"}
+
+
+@pytest.mark.parametrize("order", list(permutations((BEGINS, JOINS, PROMPT, GREETING, CALLER))))
+def test_agent_s_track_is_the_system_s_until_the_agent_has_joined_whatever_is_told_first(
+    order: Sequence[Record],
+) -> None:
+    assert TOLD == speakers(run_with_cuts(order))
+
+
+def test_nobody_has_joined_an_abandoned_contact() -> None:
+    assert {"system"} == set(speakers(run([PROMPT, GREETING, BEGINS])).values())
+
+
+def test_earlier_join_that_is_told_later_counts() -> None:
+    earlier = replace(JOINS, agent="", time_ms=T + 5_000)
+    assert {"agent"} == set(speakers(run([BEGINS, JOINS, PROMPT, GREETING, earlier])).values())
+
+
+def test_call_from_a_file_has_no_system_and_keeps_no_words() -> None:
+    machine = Assembler()
+    state = machine.state()
+    started = ContactEvent("local", "c1", 0, "started", 0, "")
+    outputs = [out for record in (PROMPT, started, GREETING) for out in machine.on_record(state, record)]
+    assert {"agent"} == set(speakers(outputs).values())
+    assert {} == state.spoken
+
+
+def test_partial_is_written_again_with_its_speaker_and_stays_a_partial() -> None:
+    partial = replace(PROMPT, is_final=False)
+    assert [("please hold", False)] * 2 == said(run([partial, BEGINS]))
+
+
+def test_turn_that_redaction_has_forgotten_is_not_written_again() -> None:
+    later = replace(GREETING, first_sample=PROMPT.end_sample + RECENT_SAMPLES, end_sample=500_000, rev=9)
+    told = run([PROMPT, later, BEGINS, replace(JOINS, time_ms=T + 90_000)])
+    assert {PROMPT.first_sample: "agent", later.first_sample: "system"} == {
+        out.first_sample: out.speaker for out in told if isinstance(out, Turn)
+    }
+
+
+def test_long_prompts_keep_the_state_small() -> None:
+    machine = Assembler()
+    state = machine.state()
+    for number in range(200):
+        text = " ".join(f"announcement{n}" for n in range(60))
+        machine.on_record(state, words(text, number * 8_000, track="agent", is_final=True, rev=number + 1))
+    assert sum(len(heard.words) for heard in state.spoken.values()) <= RECENT_WORDS
+    assert len(machine.snapshot(state)) < STATE_LIMIT_BYTES // 2
