@@ -28,7 +28,7 @@ from pipeline.call import Request
 from pipeline.errors import PeerUnavailable
 from pipeline.settings import Settings
 
-GROUPS: Final = ("contact-events", "capture")
+GROUPS: Final = ("contact-events", "capture", "contacts")
 AGENT: Final = "daniel"
 _REGION: Final = "us-east-1"
 _ACCOUNT: Final = "000000000000"  # the emulator's
