@@ -85,6 +85,14 @@ class Gap(Struct, frozen=True):
     end_sample: int
 
 
+class Settled(Struct, frozen=True):
+    """Nobody looks for a gap any more: it has been filled, or what stays of it was told."""
+
+    track: Track
+    first_sample: int
+    end_sample: int
+
+
 class Retracted(Struct, frozen=True):
     """What was given of a track from here on is another contact's: the fragment said so after its blocks."""
 
@@ -165,6 +173,7 @@ Fact = (
     | FragmentDone
     | GapFound
     | Gap
+    | Settled
     | Retracted
     | Broken
     | OtherContact

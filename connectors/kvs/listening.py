@@ -72,28 +72,27 @@ class Listener:
         key = listen.tenant, listen.contact_id
         session = self._sessions.get(key)
         if session is None or not session.goes_on(listen):
-            await self._close(key)
+            await self._close(key, *(left for left, one in self._sessions.items() if one.is_left))
             session = self._sessions[key] = _Session(self._stream(listen.stream), listen, self._patience, self._pace)
         is_over = True
         try:
             heard = await session.next(self._limit)
             is_over = bool(heard.over)
         finally:
-            if is_over:
+            if is_over and self._sessions.get(key) is session:
                 await self._close(key)
         return heard
 
     async def close(self) -> None:
         """Close every session."""
-        for key in [*self._sessions]:
-            await self._close(key)
+        await self._close(*self._sessions)
         if self._http is not None:
             await self._http.close()
 
-    async def _close(self, key: _Key) -> None:
-        session = self._sessions.pop(key, None)
-        if session is not None:
-            await session.close()
+    async def _close(self, *keys: _Key) -> None:
+        for session in [self._sessions.pop(key, None) for key in keys]:
+            if session is not None:
+                await session.close()
 
     def _stream(self, name: str) -> Service:
         """Return what contacts of one stream share, so that they keep its pace together."""
@@ -108,7 +107,8 @@ class _Session:
         checkpoint = msgspec.msgpack.decode(listen.place, type=Checkpoint) if listen.place else None
         self.answers = listen.number
         self._contact = Contact(listen.contact_id, checkpoint)
-        self._ends = [listen.customer_sample, listen.agent_sample]  # of the last answer
+        self._place = listen.place  # of the last answer, as its ends
+        self._ends = [listen.customer_sample, listen.agent_sample]
         self._outflow = Outflow(
             listen.tenant, listen.contact_id, listen.leg, checkpoint, (self._ends[0], self._ends[1])
         )
@@ -119,14 +119,20 @@ class _Session:
         self._pace = pace
         self._not_before_s = 0.0
         self._loop = asyncio.get_running_loop()
-        reading = Reading(stream, self._contact, listen.start_ms, self._take, patience, self._room)
-        self._reading = asyncio.ensure_future(reading.run())
+        self._reader = Reading(stream, self._contact, listen.start_ms, self._take, patience, self._room)
+        self._reading = asyncio.ensure_future(self._reader.run())
         self._reading.add_done_callback(lambda _: self._news.set())
         self._limit = self._loop.call_later(UNASKED_S, self._reading.cancel)
 
+    @property
+    def is_left(self) -> bool:
+        """Whether it has hung up because nobody asked."""
+        return self._reading.cancelling() > 0
+
     def goes_on(self, listen: Listen) -> bool:
         """Tell whether the question follows this session's last answer; another owner's answers are another's."""
-        return self.answers == listen.number and not self._reading.cancelled()
+        asked = listen.number, listen.place, listen.customer_sample, listen.agent_sample
+        return asked == (self.answers, self._place, *self._ends) and not self.is_left
 
     async def next(self, limit: int) -> Heard:
         """Return what has come, `limit` records at most; see the module.
@@ -149,9 +155,10 @@ class _Session:
         self._taken.set()
         self.answers += 1
         checkpoint = self._outflow.checkpoint(*self._ends)
+        self._place = msgspec.msgpack.encode(checkpoint) if checkpoint else b""
         return Heard(
             tuple(frames),
-            msgspec.msgpack.encode(checkpoint) if checkpoint else b"",
+            self._place,
             self._contact.start_ms,
             self._outflow.missing(),
             over,
@@ -182,10 +189,15 @@ class _Session:
         """
         try:
             await self._reading
+            if self._reader.is_failing:  # an outage is no end
+                raise PeerUnavailable("Kinesis Video Streams has not answered for long")
         except PeerUnavailable as failed:
             if isinstance(failed, StreamFailed) and failed.kind == "gone":
                 return "no such stream"
             _log.warning("a contact cannot be read", extra={"reason": str(failed)})
+            await asyncio.sleep(FAILED_S)
+            raise
+        except Exception:  # whatever it is, asking again at once would not mend it
             await asyncio.sleep(FAILED_S)
             raise
         return self._over

@@ -12,7 +12,7 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from operator import attrgetter
 
-from connectors.kvs.facts import Checkpoint, Fact, FragmentDone, Gap, GapFound, Piece, Retracted
+from connectors.kvs.facts import Checkpoint, Fact, FragmentDone, Gap, GapFound, Piece, Retracted, Settled
 from connectors.kvs.pairing import Pairing
 from connectors.kvs.timeline import Range
 from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame, MissingAudio, Track
@@ -119,6 +119,8 @@ class Outflow:
             case Gap(track, first, end):
                 self._lanes[track].settle(first, end)
                 self._missing.append(MissingAudio(track, first, end))
+            case Settled(track, first, end):
+                self._lanes[track].settle(first, end)
             case Retracted(track, first):
                 self._lanes[track].cut(first)
                 self._pairing.cut(track, first)

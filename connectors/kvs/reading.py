@@ -22,6 +22,7 @@ from connectors.kvs.facts import (
     Piece,
     Reconnected,
     ServiceError,
+    Settled,
 )
 from connectors.kvs.matroska import Parser
 from connectors.kvs.service import Kind, Listed, Response, Service, StreamFailed
@@ -36,7 +37,7 @@ _LIST_AHEAD_MS: Final = 20_000  # a fragment that began so long before a hole ma
 _REREADS: Final = 2  # that bring nothing after a clean end
 # So many in a row are no accident; after the first refusal the credentials are renewed.
 _LIMITS: Final[dict[Kind, int]] = {"gone": 3, "refused": 2}
-_LOOKS_LIMIT: Final = 5  # at the archive, those that fail included
+_FAILURES_LIMIT: Final = 12  # of looks at the archive: a minute of an outage, in which the track waits
 _ARCHIVE_PAGE: Final = 50  # fragments a request, which are held until it ends: 1.7 MB; the service takes 1,000
 
 
@@ -110,6 +111,7 @@ class Reading:
         self._idle_timer: asyncio.TimerHandle | None = None
         self._sound_s = 0.0  # when new sound came; giving and waiting for room do not count
         self._is_giving = False
+        self.is_failing = False  # nothing has come since a request was refused or cut
         self._ahead: asyncio.Task[tuple[Response, bytes]] | None = None  # the response that takes over
         self._fills: set[asyncio.Task[None]] = set()
         self._attempt = 0  # responses since the last new sound
@@ -208,12 +210,14 @@ class Reading:
         try:
             data = first or await self._next(response, begun_s)
             while data:
+                self.is_failing = False
                 told = contact.take(parser.feed(data))
                 await self._tell(told)
                 if told and isinstance(told[-1], Broken | OtherContact):
                     return _Outcome("damage in the response")
                 data = await self._next(response, begun_s)
         except StreamFailed as failed:
+            self.is_failing = True
             return _Outcome(failed.reason)
         return _Outcome("no new audio" if data is None else "the response ended", is_clean=True)
 
@@ -229,6 +233,7 @@ class Reading:
 
     def _after_error(self, error: ServiceError) -> _Outcome:
         """Tell what follows from an error that the service said before it ended the response."""
+        self.is_failing = True
         self._is_by_time = error.action == "restart"
         last = len(self._patience.delays_s) - 1
         return _Outcome("an error in the stream", least_delay={"wait": 1, "park": last}.get(error.action, 0))
@@ -239,7 +244,7 @@ class Reading:
         Raises:
             PeerUnavailable: trying again is of no use.
         """
-        kind = failed.kind
+        kind, self.is_failing = failed.kind, True
         await self._tell([Failed(self._contact.length_ms, kind, failed.reason)])
         if kind in _LIMITS:
             self._failures[kind] = self._failures.get(kind, 0) + 1
@@ -308,18 +313,24 @@ class Reading:
 
     async def _fill(self, gap: GapFound) -> None:
         """Look for what is missing; tell what stays so."""
-        looks = 0
-        for _ in range(_LOOKS_LIMIT):
-            await asyncio.sleep(self._patience.looks_s[looks])
+        looks = failures = 0
+        delay_s = self._patience.looks_s[0]
+        while looks < len(self._patience.looks_s) and failures < _FAILURES_LIMIT:
+            await asyncio.sleep(delay_s)
             try:
                 await self._look(gap)
             except StreamFailed as failed:
                 await self._give([Failed(self._contact.length_ms, failed.kind, failed.reason)])
+                failures += 1
+                delay_s = self._patience.delays_s[min(failures, len(self._patience.delays_s) - 1)]
                 continue
-            looks += 1
-            if looks == len(self._patience.looks_s) or not self._contact.is_missing(gap):
+            if not self._contact.is_missing(gap):
                 break
-        await self._give(self._contact.give_up(gap))
+            looks += 1
+            delay_s = self._patience.looks_s[min(looks, len(self._patience.looks_s) - 1)]
+        # The contact may have forgotten the gap meanwhile; whoever waits for it must not wait for ever.
+        settled = Settled(gap.track, gap.first_sample, gap.end_sample)
+        await self._give([*self._contact.give_up(gap), settled])
 
     async def _look(self, gap: GapFound) -> None:
         start_ms = self._contact.start_ms

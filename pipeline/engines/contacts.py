@@ -16,9 +16,11 @@ from typing import Any
 from pipeline.machine import Ask
 
 STEP_LIMIT_MS = 10_000
-# A live contact is heard of about once a second (architecture section 4, "Time"): half an hour of silence is an end,
-# and as long after an end no leg, revision or answer comes any more.
+# A live contact is heard of about once a second where its audio is (architecture section 4, "Time"): half an hour of
+# silence is an end, and as long after an end no leg, revision or answer comes any more.
 QUIET_MS = 30 * 60_000
+# Elsewhere nothing may be heard of a contact for as long as somebody waits in a queue, or for a call back.
+SILENT_MS = 24 * 3_600_000
 # What still waits after its end, such as audio for its redactions, waits no longer than this; audio.frames keeps 4 h.
 GIVE_UP_MS = 3 * 3_600_000
 
@@ -58,7 +60,9 @@ class Contact:
 class Contacts:
     """The contacts of one task, least recently heard of first."""
 
-    def __init__(self) -> None:
+    def __init__(self, silent_ms: int = QUIET_MS) -> None:
+        """Begin without any; one that has not ended is over after `silent_ms` without a record."""
+        self._silent_ms = silent_ms
         self._known: OrderedDict[bytes, Contact] = OrderedDict()
         self._replaying: dict[bytes, Contact] = {}
         self.shut: dict[bytes, tuple[str, int]] = {}  # key -> (reason, broker time)
@@ -123,7 +127,11 @@ class Contacts:
             quiet_ms = self._time_ms - contact.seen_ms
             if quiet_ms < QUIET_MS:
                 break
-            if not (contact.is_ended and contact.is_waiting) or quiet_ms >= GIVE_UP_MS:
+            if contact.is_ended:
+                is_over = not contact.is_waiting or quiet_ms >= GIVE_UP_MS
+            else:
+                is_over = quiet_ms >= self._silent_ms
+            if is_over:
                 found.append(key)
         return found
 

@@ -136,6 +136,7 @@ class FaustStage:
         self._is_replaying = type(self.machine).replay_from_ms is not Machine.replay_from_ms
         self._owned: dict[int, _Owned] = {}
         self._answers: dict[_Place, asyncio.Task[None]] = {}
+        self._standing: set[_Place] = set()  # of these, the questions that wait for news of the world
         self._refused_in_row = 0
         self._metrics = GroupMetrics(stage.group)
         written = {*stage.outputs, *map(deadletters.name, stage.inputs)}
@@ -245,8 +246,9 @@ class FaustStage:
         """Feed one record after the other; a fault ends the worker, and no event is left out."""
         try:
             async for event in events:
-                while self._owner.is_careful and self._answers:  # an answer that kills must be this record's
-                    await asyncio.wait(set(self._answers.values()))
+                # An answer that kills must be this record's; what waits for the world has no such record.
+                while self._owner.is_careful and (caused := self._caused()):
+                    await asyncio.wait(caused)
                 self._take(event)
         except Exception as fault:  # Faust would restart the agent behind the event
             self._owner.fail(fault)
@@ -308,9 +310,15 @@ class FaustStage:
         for question in effects.questions:
             place = (n, question.key, question.ask.ask_id)
             self._answers[place] = asyncio.create_task(self._answer(n, owned, question))
+            if question.ask.is_standing:
+                self._standing.add(place)
         if not owned.task.is_caught_up and owned.has_passed:
             self._write(n, owned, Effects(outputs=list(owned.task.release())))
             self._metrics.takeover.observe(time.monotonic() - owned.taken_s)
+
+    def _caused(self) -> set[asyncio.Task[None]]:
+        """The answers that a record has asked for."""
+        return {task for place, task in self._answers.items() if place not in self._standing}
 
     def _write(self, n: int, owned: _Owned, effects: Effects) -> None:
         for output in effects.outputs:
@@ -344,7 +352,9 @@ class FaustStage:
         answer = await ask(self._owner.services, question)
         if self._owned.get(n) is not owned:
             return
-        self._answers.pop((n, question.key, question.ask.ask_id), None)
+        place = (n, question.key, question.ask.ask_id)
+        self._answers.pop(place, None)
+        self._standing.discard(place)
         try:
             self._carry_out(n, owned, owned.task.reply(question.stage, question.key, question.ask, answer))
         except Exception as fault:  # noqa: BLE001 - nobody waits for this task; the fault ends the worker

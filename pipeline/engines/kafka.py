@@ -39,10 +39,15 @@ from topics import clients, codec, deadletters
 from topics.catalogue import changelog
 from topics.clients import GroupProtocol
 
+_Place = tuple[int, str, bytes, str]  # partition, stage, key and ask id of a question
+
 CHECKPOINT_S = 1.0
 BEAT_S = 0.25
 SLICE_S = 0.02  # of the loop's time for records before answers, checkpoints and the health page get theirs
 DELIVERY_LIMIT_S = 60.0
+# Of records that wait for the broker; audio of 300 contacts fills it in seconds, then their streams have to wait.
+QUEUE_KB = 64 << 10
+FULL_QUEUE_WAIT_S = 0.1  # between two looks of each question that waits for room
 # So many contacts in a row whose record is refused are no longer bad records but a wrong schema or stage.
 REFUSED_LIMIT = 100
 CAUSE_HEADER = "cause-ms"  # broker time of the input that led to a record
@@ -108,10 +113,15 @@ class KafkaWorker:
         self._machines = {stage.name: stage.machine() for stage in group.stages}
         self._intake = Intake(config.prefix, self._machines, self._task_of)
         self._owned: dict[int, _Owned] = {}
-        self._answers: dict[tuple[int, str, bytes, str], asyncio.Task[None]] = {}
+        self._answers: dict[_Place, asyncio.Task[None]] = {}
+        self._standing: set[_Place] = set()  # of these, the questions that wait for news of the world
         self._refused_in_row = 0
         self._is_in_doubt = False  # a step did not come to its end: its states or outputs may be half there
-        self._outbox = Outbox(clients.producer(config.bootstrap, **clients.lingering(group.gather_ms)))
+        self._outbox = Outbox(
+            clients.producer(
+                config.bootstrap, **clients.lingering(group.gather_ms), **{"queue.buffering.max.kbytes": QUEUE_KB}
+            )
+        )
         self._committer = Committer(
             lambda told: clients.transactional_producer(config.bootstrap, config.member, error_cb=told)
         )
@@ -192,7 +202,7 @@ class KafkaWorker:
         for partition in partitions:
             self._owned.pop(partition, None)
             for place in [place for place in self._answers if place[0] == partition]:
-                self._answers.pop(place).cancel()
+                self._forget(place)
         self._metrics.partitions.set(len(self._owned))
 
     def portions(self, batch: Sequence[Message]) -> Iterator[Sequence[Arrival]]:
@@ -206,7 +216,8 @@ class KafkaWorker:
             for at, arrival in enumerate(portion):
                 if not self._outbox.has_room() or time.monotonic() > until_s:
                     return portion[at:]
-                if self._is_careful and self._answers:  # an answer that kills must be the record's that asked
+                # An answer that kills must be the record's that asked; what waits for the world has no such record.
+                if self._is_careful and len(self._answers) > len(self._standing):
                     return portion[at:]
                 self._take(arrival)
         except Exception:  # whatever it is, it ends the worker; until then no checkpoint may pass this record
@@ -267,12 +278,12 @@ class KafkaWorker:
         for output in effects.outputs:
             self._write(partition, output)
         for stage, key, ask_id in effects.withdrawn:
-            answer = self._answers.pop((partition, stage, key, ask_id), None)
-            if answer is not None:
-                answer.cancel()
+            self._forget((partition, stage, key, ask_id))
         for question in effects.questions:
             place = (partition, question.stage, question.key, question.ask.ask_id)
             self._answers[place] = asyncio.create_task(self._answer(partition, owned, question))
+            if question.ask.is_standing:
+                self._standing.add(place)
             self._answers[place].add_done_callback(self._note_failure)
         if effects.questions or effects.withdrawn:
             self._metrics.questions.set(len(self._answers))
@@ -317,17 +328,27 @@ class KafkaWorker:
 
         A full producer queue holds questions back: each answer may bring outputs, and the next question.
         """
-        await self._outbox.room()
+        while not self._outbox.has_room():
+            await asyncio.sleep(FULL_QUEUE_WAIT_S)
         answer = await ask(self._services, question)
         if self._owned.get(partition) is not owned:
             return
-        self._answers.pop((partition, question.stage, question.key, question.ask.ask_id), None)
+        place = (partition, question.stage, question.key, question.ask.ask_id)
+        self._answers.pop(place, None)
+        self._standing.discard(place)
         try:
             self._carry_out(partition, owned, owned.task.reply(question.stage, question.key, question.ask, answer))
         except Exception:  # as in `take`
             self._is_in_doubt = True
             raise
         self._metrics.questions.set(len(self._answers))
+
+    def _forget(self, place: _Place) -> None:
+        """Wait for an answer no longer."""
+        self._standing.discard(place)
+        answer = self._answers.pop(place, None)
+        if answer is not None:
+            answer.cancel()
 
     def _note_failure(self, answer: asyncio.Task[None]) -> None:
         """End the worker with what an answer's task raised: nobody awaits it."""

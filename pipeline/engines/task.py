@@ -15,7 +15,7 @@ import msgspec
 
 from pipeline.engines import revisions
 from pipeline.engines.catchup import CatchUp
-from pipeline.engines.contacts import Cell, Contact, Contacts
+from pipeline.engines.contacts import QUIET_MS, SILENT_MS, Cell, Contact, Contacts
 from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Question
 from pipeline.errors import EngineFault, RecordRefused
 from pipeline.machine import Ask, Machine
@@ -56,7 +56,7 @@ class Task:
         self._lead = group.inputs[0]
         self._is_by_leg = group.keyed_by == "leg"
         self._machines = machines
-        self._contacts = Contacts()
+        self._contacts = Contacts(QUIET_MS if AudioFrame in TOPICS[self._lead].records else SILENT_MS)
         self._changed: set[tuple[str, bytes]] = set()
         self._has_moved = False
         self._checkpoints = 0

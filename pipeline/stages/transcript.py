@@ -59,7 +59,7 @@ class AssemblerState:
         start: revision and epoch milliseconds of the first sample; None before that is told.
         joined_ms: epoch milliseconds at which the first agent joined; None before that is told.
         spoken: words of recent turns of the agent's track whose speaker may turn out another, by first sample.
-        heard_sample: the latest end of one of them.
+        heard_sample: the latest end of a turn of either track.
     """
 
     open: dict[str, OpenTurn] = field(default_factory=dict)
@@ -129,13 +129,13 @@ def _on_news(state: AssemblerState, news: AudioCoverage | MediaStarted | Contact
 
 def _keep(state: AssemblerState, heard: SegmentWords) -> None:
     """Keep words whose speaker may turn out another; the oldest have to go."""
-    if _is_settled(state, heard):
-        return
-    state.spoken[heard.first_sample] = heard
     state.heard_sample = max(state.heard_sample, heard.end_sample)
+    if not _is_settled(state, heard):
+        state.spoken[heard.first_sample] = heard
     words = sum(len(one.words) for one in state.spoken.values())
-    for first_sample in sorted(state.spoken)[:-1]:
-        if words <= RECENT_WORDS and state.spoken[first_sample].end_sample > state.heard_sample - RECENT_SAMPLES:
+    for first_sample, spoken in sorted(state.spoken.items()):
+        is_recent = spoken.end_sample > state.heard_sample - RECENT_SAMPLES
+        if is_recent and (words <= RECENT_WORDS or spoken is heard):
             break
         words -= len(state.spoken.pop(first_sample).words)
 

@@ -244,3 +244,15 @@ async def test_engine_that_is_slower_than_the_contact_gets_its_last_samples(fram
         after, _ = await listened(listener, asked, 1_000)
         await listener.close()
     assert {"customer": noise(31), "agent": noise(31, 2)} == Taken.of([*before, *after]).pcm
+
+
+async def test_outage_is_no_end_of_a_contact_that_has_ended(monkeypatch: pytest.MonkeyPatch) -> None:
+    """For as long as nothing answers, the contact is asked for again; then it is read to its end."""
+    monkeypatch.setattr(listening, "FAILED_S", 0.01)
+    cut = Close(after_fragments=2, calls=(1,))
+    away = Refuse(error="ServiceUnavailableException", calls=tuple(range(2, 200)))
+    async with emulating(take(), plan=faulty(cut, away)) as (server, _):
+        found = contents(await capture(server, patience=replace(QUICK, idle_s=0.3)))
+        assert 200 <= server.calls["getMedia", STREAM]
+    assert BOTH == found.taken.pcm
+    assert () == found.coverage[-1].missing

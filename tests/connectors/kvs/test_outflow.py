@@ -6,7 +6,7 @@ from collections.abc import Sequence
 import numpy as np
 import pytest
 
-from connectors.kvs.facts import Checkpoint, Fact, FragmentDone, Gap, GapFound, Piece, Retracted
+from connectors.kvs.facts import Checkpoint, Fact, FragmentDone, Gap, GapFound, Piece, Retracted, Settled
 from connectors.kvs.outflow import Outflow
 from connectors.kvs.pairing import WAIT_S
 from tests.connectors.kvs.taken import Taken
@@ -149,3 +149,10 @@ def test_holes_in_any_order_leave_each_track_in_order(seed: int) -> None:
         assert bytes(expected) == taken.pcm[track]
         assert [*taken.ranges(track)] == sorted(taken.ranges(track))
     assert 0 == taken.repeated
+
+
+def test_hole_that_nobody_looks_for_any_more_holds_nothing_up() -> None:
+    flow = outflow()
+    flow.take([*pieces(0, 6), piece("agent", 12), GapFound("agent", 6 * BLOCK, 12 * BLOCK)], 0.0)
+    flow.take([Settled("agent", 6 * BLOCK, 12 * BLOCK)], 0.0)
+    assert [(0, 6 * BLOCK), (12 * BLOCK, 13 * BLOCK)] == Taken.of(flow.rest()).ranges("agent")

@@ -424,6 +424,16 @@ def test_answers_keep_a_contact_from_being_over() -> None:
     assert 2 == task.contacts
 
 
+def test_contact_may_be_silent_for_hours_in_a_group_that_does_not_hear_its_audio() -> None:
+    """Its caller waits in a queue, or is called back."""
+    task = task_of(TEXT)
+    feed(task, words(0), 0, at_ms=1_000)
+    for n in range(1, 2 * QUIET_MS // STEP_LIMIT_MS):
+        feed(task, words(n, contact="other"), n, at_ms=1_000 + n * STEP_LIMIT_MS, key=b"t|other")
+    task.checkpoint()
+    assert feed(task, words(80), 9_999).outputs
+
+
 def test_late_record_of_a_contact_that_is_over_is_dropped_where_it_is_no_loss() -> None:
     task = task_of(EAR)
     feed(task, frame(0), 0, "audio.frames", at_ms=1_000)
