@@ -16,6 +16,7 @@ from psycopg.rows import dict_row
 
 from connectors.base import Delivered
 from connectors.postgres import PostgresSink
+from pipeline.engines.contacts import SILENT_MS, STEP_LIMIT_MS
 from pipeline.engines.memory import MemoryLog, MemoryWorker
 from pipeline.topology import STAGES, group_of
 from tests.connectors import scenarios
@@ -218,12 +219,14 @@ def test_record_that_comes_when_the_conversation_is_forgotten_joins_all_the_same
         assert checkpoint is not None
         worker.commit(checkpoint)
 
+    other = ContactEvent("other", "o", 0, "started", 0, "", scenario.day_ms)
     read_here = [event for event in scenario.events if event.topic in worker.group.inputs]
     take(read_here[:-LATE])
-    for number in range(200):  # half an hour of other calls; a pause between two records counts 10 s at most
-        log.now_ms += 10_000
-        other = ContactEvent("other", f"o{number}", 0, "started", 0, "", scenario.day_ms)
-        take([Event("contact.events", contact_key("other", other.contact_id), other)])
+    for _ in range(SILENT_MS // STEP_LIMIT_MS + 1):  # another call; a pause between two records counts so much at most
+        log.now_ms += STEP_LIMIT_MS
+        log.append("contact.events", contact_key("other", "o"), other)
+        worker.step("contact.events")
+    take([])
     assert b"over" in log.groups["contacts"].rows[b"shut\0acme|c1"]
     take(read_here[-LATE:])
     assert [] == log.dead

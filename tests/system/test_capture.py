@@ -38,16 +38,17 @@ from topics import clients, codec
 from topics.keys import contact_key, partition_of
 from topics.records import AudioCoverage, AudioFrame, MediaStarted, MissingAudio, Record, Track, Watermark
 
-pytestmark = pytest.mark.system
+pytestmark = pytest.mark.kafka
 
 START_MS = 1_800_000_000_000
 PARTITIONS = 4
 IS_SOAK = "SOAK" in os.environ  # `make soak`: as often and as long as docs/acceptance.md says
-KILLS = 20 if IS_SOAK else 6  # within a minute the supervisor restarts ten at once, and then waits longer and longer
+KILLS = 20 if IS_SOAK else 3  # within a minute the supervisor restarts ten at once, and then waits longer and longer
 CUT_S = 40  # of the call, where many contacts are read side by side
 # Fragments are there at once, so what is waited for is shorter than in life; a busy machine must not seem quiet.
 PATIENCE = Patience(idle_s=30, quiet_s=4.0, delays_s=(0, 0.05, 0.1), looks_s=(0.2, 0.2))
-OUTAGE_S = 60.0 if IS_SOAK else 10.0
+CALL_S = 120 if IS_SOAK else 48  # of the call in which it is killed
+OUTAGE_S = 60.0
 LIMIT_S = 300.0
 
 Tracks = dict[Track, bytes]
@@ -292,7 +293,7 @@ async def kill_at(sample: int, supervisor: Supervisor, heard: Heard) -> None:
 
 @pytest.mark.usefixtures("credentials")
 async def test_connector_killed_at_seeded_points(place: Place, heard: Heard, call: Tracks, tmp_path: Path) -> None:
-    seconds, speed = 120, 4.0
+    seconds, speed = CALL_S, 4.0
     expected = {track: pcm[: seconds * 16_000] for track, pcm in call.items()}
     points = sorted(Random(11).sample(range(2 * 8_000, (seconds - 4) * 8_000), KILLS))
     async with emulating() as server:
@@ -338,6 +339,7 @@ async def test_two_connectors_are_offered_one_contact(place: Place, heard: Heard
     assert () == heard.coverage("c").missing
 
 
+@pytest.mark.skipif(not IS_SOAK, reason="takes two minutes: make soak")
 @pytest.mark.usefixtures("credentials")
 async def test_kafka_is_away(call: Tracks, tmp_path: Path) -> None:
     """A broker of its own is stopped, as a deployment would, and comes back."""

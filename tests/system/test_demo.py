@@ -59,13 +59,6 @@ def test_call_comes_as_amazon_connect_brings_it(shell: Place) -> None:
     assert_nothing_left(shell)
 
 
-def test_an_interrupt_in_a_call_of_connect_leaves_nothing(shell: Place) -> None:
-    child = start(shell, "--connect")
-    child.wait_for("customer")
-    assert 130 == interrupt(child).code
-    assert_nothing_left(shell)
-
-
 def test_connect_without_time_is_refused(shell: Place) -> None:
     ran = shell.run("demo", "--connect", "--speed", "0", variables=VARIABLES)
     assert (2, "", 1) == (ran.code, ran.out, len(ran.said))
