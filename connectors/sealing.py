@@ -186,10 +186,7 @@ class Sealer:
         """Return the contact's data key; one that has left the shelf is replaced, since fields are self-contained."""
         context = f"{tenant}|{root}"
         with self._turn:
-            key = self._at_hand.pop(context, None)
-        if key is None:  # a service may take long, and other tenants' fields do not wait for it
-            key = self._keys[tenant].make(context)
-        with self._turn:
+            key = self._at_hand.pop(context, None) or self._keys[tenant].make(context)
             self._at_hand[context] = key
             if len(self._at_hand) > CONTACTS:
                 self._at_hand.popitem(last=False)

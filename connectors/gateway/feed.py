@@ -91,7 +91,8 @@ class Feed:
                 await follow()
             except PeerUnavailable as failure:
                 self.counts[f"{peer}_retries"] += 1
-                _LOG.warning("%s is tried again: %s", peer, failure)
+                # Topics that have just been made have no leaders for a moment.
+                _LOG.log(logging.WARNING if failures else logging.INFO, "%s is tried again: %s", peer, failure)
             if time.monotonic() - begun_s > BACKOFF_S[-1]:
                 failures = 0
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)] * random.uniform(0.5, 1.0))

@@ -272,29 +272,24 @@ class _FeedLoop:
         return True
 
     def _write(self, batch: Batch) -> None:
-        # All is read before anything is written: a key that cannot be used must not let the batch's front go again and
-        # again.
         refused: list[tuple[Arrived, RecordRefused]] = []
-        written: list[list[tuple[Addressed, bytes]]] = []
         for arrived in batch.arrived:
             try:
-                written.append([(one, codec.encode(one.record)) for one in self.feed.read(arrived.data)])
+                self._send(self.feed.read(arrived.data))
             except RecordRefused as why:
                 refused.append((arrived, why))
         is_all = len(refused) == len(batch.arrived)
         in_row = self._refused_in_row + len(refused) if is_all else 0
         if in_row > REFUSED_LIMIT:
             raise PeerUnavailable(f"more than {REFUSED_LIMIT} messages in a row were refused: {refused[-1][1]}")
-        for said in written:
-            self._send(said)
         for arrived, refusal in refused:
             self._bury(arrived, refusal)
         self._refused_in_row = in_row
         metrics.RECORDS_IN.labels(GROUP, self.feed.says).inc(len(batch.arrived))
 
-    def _send(self, said: Sequence[tuple[Addressed, bytes]]) -> None:
-        """Write all that one message says."""
-        for one, value in said:
+    def _send(self, records: Sequence[Addressed]) -> None:
+        """Write all that one message says; encoded first, so that a message is refused as a whole."""
+        for one, value in [(one, codec.encode(one.record)) for one in records]:
             prefix = prefix_of(self._prefix, self._homes.of(one.key, one.started_ms))
             topic = topic_of(one.record)
             self._produce(prefix + topic, value, one.key)
