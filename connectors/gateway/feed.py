@@ -42,6 +42,7 @@ LOOK_BACK_MS: Final = {
 GRACE_S: Final = 0.3  # guidance is on the screen within 1 s of Kafka's time, whatever Redis does
 FRESH_S: Final = 5.0  # older guidance is history: Redis brings it no sooner
 BACKOFF_S: Final = (0.2, 0.4, 0.8, 1.6, 2.0)
+QUIET_FAILURES: Final = 4  # in a row, about three seconds
 
 _LOG: Final = logging.getLogger(__name__)
 
@@ -92,7 +93,8 @@ class Feed:
             except PeerUnavailable as failure:
                 self.counts[f"{peer}_retries"] += 1
                 # Topics that have just been made have no leaders for a moment.
-                _LOG.log(logging.WARNING if failures else logging.INFO, "%s is tried again: %s", peer, failure)
+                level = logging.WARNING if failures >= QUIET_FAILURES else logging.INFO
+                _LOG.log(level, "%s is tried again: %s", peer, failure)
             if time.monotonic() - begun_s > BACKOFF_S[-1]:
                 failures = 0
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)] * random.uniform(0.5, 1.0))
