@@ -93,8 +93,8 @@ _CONSUMER: Mapping[str, Setting] = {
 }
 # The classic protocol leaves these to the client, KIP-848 to the broker: librdkafka refuses them there.
 _CLASSIC: Mapping[str, Setting] = {
-    # Members hear of a rebalance with their next heartbeat, in each of its two rounds: while a worker joined, live
-    # calls paused for up to 3.0 s at 1,000 ms and for up to 1.5 s at 300 (`bench failover`, one busy machine).
+    # Members hear of a rebalance with their next heartbeat, in each of its two rounds. What it is worth is not settled:
+    # bench/results/profiles/failover.txt.
     "heartbeat.interval.ms": 300,
     "partition.assignment.strategy": "cooperative-sticky",
     "session.timeout.ms": 6_000,

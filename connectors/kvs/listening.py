@@ -97,7 +97,10 @@ class Listener:
     def _stream(self, name: str) -> Service:
         """Return what contacts of one stream share, so that they keep its pace together."""
         self._http = self._http or service.session()
-        return self._streams.setdefault(name, Service(self._http, self._account, name))
+        stream = self._streams.get(name)
+        if stream is None:
+            stream = self._streams[name] = Service(self._http, self._account, name)
+        return stream
 
 
 class _Session:
