@@ -19,7 +19,7 @@ from connectors.files import Call
 from pipeline.stages.vad import Vad, VadState
 from topics import codec
 from topics.keys import contact_key, partition_of
-from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame, Record, SpeechMark
+from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame, Record, SpeechMark, Watermark
 
 TENANT = "local"
 AUDIO = "audio.frames"
@@ -43,12 +43,12 @@ class Line:
     partitions: int
     stretch: float = 1.0
 
-    def say(self, call: Call, contact: str, begins_s: float) -> Iterator[Due]:
-        """Send one call's audio records, and no end: it is held open."""
+    def say(self, call: Call, contact: str, begins_s: float, *, is_held: bool = True) -> Iterator[Due]:
+        """Send one call's audio records; one that is held open has no end."""
         key = contact_key(TENANT, contact)
         n = partition_of(key, self.partitions)
         for due in files.frames(call, TENANT, contact):
-            if isinstance(due.record, AudioFrame):
+            if isinstance(due.record, AudioFrame) or (isinstance(due.record, Watermark) and not is_held):
                 yield Due(begins_s + self.stretch * due.due_ms / 1_000, self.topic, n, key, codec.encode(due.record))
 
 
@@ -69,7 +69,7 @@ def merged(each: Iterable[Iterator[Due]]) -> Iterator[Due]:
 def for_ever(line: Line, call: Call, number: int, calls: int, begins_s: float) -> Iterator[Due]:
     """Send a call again and again, each time of a contact of its own: `contact(number)`, then `calls` later."""
     for turn, n in enumerate(count(number, calls)):
-        yield from line.say(call, contact(n), begins_s + turn * length_s(call))
+        yield from line.say(call, contact(n), begins_s + turn * length_s(call), is_held=False)
 
 
 def contact(number: int) -> str:

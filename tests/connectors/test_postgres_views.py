@@ -7,6 +7,7 @@ import os
 import random
 from collections import defaultdict, deque
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from functools import cache
 from uuid import uuid4
 
 import psycopg
@@ -28,7 +29,7 @@ from topics.records import ContactEvent
 
 pytestmark = pytest.mark.stores
 
-SHUFFLES, CRASHES = 4, 4
+SHUFFLES, CRASHES = 2, 2
 LATE = 2  # what a record that comes late says besides: that media started, and that the contact ended
 STAGES_THAT_RUN = tuple(stage for stage in STAGES if stage.group in ("language", "contacts"))
 BEST_EFFORT = ("contact.events", "contact.records")  # whatever order; every other topic keeps that of its key
@@ -160,15 +161,17 @@ def delivered(log: MemoryLog) -> list[Delivered]:
     ]
 
 
-def quiet_rows(store: Store, scenario: Scenario) -> tuple[Rows, Rows]:
+@cache
+def quietly(store: Store, name: str) -> tuple[Scenario, tuple[Rows, Rows]]:
+    """Return a scenario, and what is stored and read after it."""
+    scenario = scenarios.load(name)
     store.fill(delivered(quiet(scenario.events, 0)), random.Random(0))
-    return store.tables(), store.read(scenario.day_ms)
+    return scenario, (store.tables(), store.read(scenario.day_ms))
 
 
 @every_scenario
 def test_scenario_reads_as_its_file_says(store: Store, name: str) -> None:
-    scenario = scenarios.load(name)
-    _, rows = quiet_rows(store, scenario)
+    _, (_, rows) = quietly(store, name)
     if os.environ.get("TRUNKLINE_GOLDEN") == "1":
         scenarios.write(name, rows)
     assert scenarios.load(name).expected == rows
@@ -186,8 +189,7 @@ def test_scenario_reads_as_its_file_says(store: Store, name: str) -> None:
 def test_no_way_for_records_to_come_changes_a_table(
     store: Store, name: str, way: Callable[[Sequence[Event], int], MemoryLog], seed: int
 ) -> None:
-    scenario = scenarios.load(name)
-    expected = quiet_rows(store, scenario)
+    scenario, expected = quietly(store, name)
     log, draw = way(scenario.events, seed), random.Random(seed)
     assert [] == log.dead
     came = delivered(log)
@@ -205,8 +207,7 @@ class Broker(MemoryLog):
 
 
 def test_record_that_comes_when_the_conversation_is_forgotten_joins_all_the_same(store: Store) -> None:
-    scenario = scenarios.load("record-late")
-    expected = quiet_rows(store, scenario)
+    scenario, expected = quietly(store, "record-late")
     log = Broker()
     worker = MemoryWorker(log, group_of("contacts"))
     worker.restore()

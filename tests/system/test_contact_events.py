@@ -173,7 +173,7 @@ def test_two_instances_feeds_arrive_whole_and_sealed_though_workers_die_behind_k
 ) -> None:
     looking, wanted, chance = Looking(broker, prefix), expected(), random.Random(1)
     by_name = {(one.tenant, one.says): one for one in told}
-    dying = shell.type("run", "--group", "contact-events", command=MODULE, variables={"TRUNKLINE_FAILPOINT": "0.5"})
+    dying = shell.type("run", "--group", "contact-events", command=MODULE, variables={"TRUNKLINE_FAILPOINT": "0.3"})
     for _ in range(2):  # each message twice, in another order each time
         for tenant, says, content in chance.sample(messages(), k=len(messages())):
             by_name[tenant, says].send(json.dumps(content).encode())
