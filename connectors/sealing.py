@@ -186,8 +186,12 @@ class Sealer:
         """Return the contact's data key; one that has left the shelf is replaced, since fields are self-contained."""
         context = f"{tenant}|{root}"
         with self._turn:
-            key = self._at_hand.pop(context, None) or self._keys[tenant].make(context)
-            self._at_hand[context] = key
+            if context in self._at_hand:
+                self._at_hand.move_to_end(context)
+                return self._at_hand[context]
+        made = self._keys[tenant].make(context)  # while this tenant's key is away the others do not wait
+        with self._turn:
+            key = self._at_hand.setdefault(context, made)
             if len(self._at_hand) > CONTACTS:
                 self._at_hand.popitem(last=False)
             return key

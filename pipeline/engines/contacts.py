@@ -19,6 +19,8 @@ STEP_LIMIT_MS = 10_000
 # A live contact is heard of about once a second where its audio is (architecture section 4, "Time"): half an hour of
 # silence is an end, and as long after an end no leg, revision or answer comes any more.
 QUIET_MS = 30 * 60_000
+# Whose audio holds back where a takeover begins goes to the changelog after so much silence.
+STALLED_MS = 10_000
 # Elsewhere nothing may be heard of a contact for as long as somebody waits in a queue, or for a call back.
 SILENT_MS = 24 * 3_600_000
 # What still waits after its end, such as audio for its redactions, waits no longer than this; audio.frames keeps 4 h.
@@ -41,6 +43,7 @@ class Contact:
         cells: by stage.
         asks: open asks and their causes, by stage and ask id.
         audio: (offset, end ms) of audio records that may be needed again, oldest first.
+        kept_ms: audio before it is in the changelog, as far as it may be needed again.
         seen_ms: partition time of the last record.
         is_ended: an end of stream has passed.
     """
@@ -48,13 +51,14 @@ class Contact:
     cells: dict[str, Cell] = field(default_factory=dict)
     asks: dict[str, dict[str, tuple[Ask, int]]] = field(default_factory=dict)
     audio: deque[tuple[int, int]] = field(default_factory=deque)
+    kept_ms: int = 0
     seen_ms: int = 0
     is_ended: bool = False
 
     @property
     def is_waiting(self) -> bool:
         """Whether an answer or replayed audio may still change it."""
-        return bool(self.audio) or any(self.asks.values())
+        return bool(self.audio) or self.kept_ms > 0 or any(self.asks.values())
 
 
 class Contacts:
@@ -77,9 +81,9 @@ class Contacts:
         return iter(self._known.items())
 
     @property
-    def replaying(self) -> Iterator[Contact]:
+    def replaying(self) -> Iterator[tuple[bytes, Contact]]:
         """The contacts that hold audio records."""
-        return iter(self._replaying.values())
+        return iter(self._replaying.items())
 
     def pass_time(self, broker_ms: int) -> None:
         """Take the broker time of a record of the lead topic."""
@@ -105,6 +109,10 @@ class Contacts:
         """Note an audio record that may be needed again."""
         contact.audio.append((offset, end_ms))
         self._replaying[key] = contact
+
+    def is_stalled(self, contact: Contact) -> bool:
+        """Whether a contact has been quiet for longer than a live one is."""
+        return self._time_ms - contact.seen_ms >= STALLED_MS
 
     def forget_audio(self) -> None:
         """Drop the contacts that hold no audio record any more from `replaying`."""

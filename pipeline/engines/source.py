@@ -16,6 +16,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
+from typing import NamedTuple
 
 from confluent_kafka import OFFSET_END, Consumer, KafkaError, KafkaException, Message, Producer, TopicPartition
 
@@ -218,6 +219,15 @@ class _Reading:
             self._fault = fault
 
 
+class _Outgoing(NamedTuple):
+    """A record on its way: its generation's prefix, topic, key and encoded value."""
+
+    prefix: str
+    topic: str
+    key: bytes
+    value: bytes
+
+
 class _FeedLoop:
     """One feed: pull, write, settle."""
 
@@ -272,28 +282,37 @@ class _FeedLoop:
         return True
 
     def _write(self, batch: Batch) -> None:
+        """Read the whole batch, then write it: what is away while it is read leaves nothing half-written."""
         refused: list[tuple[Arrived, RecordRefused]] = []
+        read: list[_Outgoing] = []
         for arrived in batch.arrived:
             try:
-                self._send(self.feed.read(arrived.data))
+                read += self._read(arrived.data)
             except RecordRefused as why:
                 refused.append((arrived, why))
         is_all = len(refused) == len(batch.arrived)
         in_row = self._refused_in_row + len(refused) if is_all else 0
         if in_row > REFUSED_LIMIT:
             raise PeerUnavailable(f"more than {REFUSED_LIMIT} messages in a row were refused: {refused[-1][1]}")
+        for one in read:
+            self._produce(one.prefix + one.topic, one.value, one.key)
+            metrics.RECORDS_OUT.labels(GROUP, one.topic).inc()
         for arrived, refusal in refused:
             self._bury(arrived, refusal)
         self._refused_in_row = in_row
         metrics.RECORDS_IN.labels(GROUP, self.feed.says).inc(len(batch.arrived))
 
-    def _send(self, records: Sequence[Addressed]) -> None:
-        """Write all that one message says; encoded first, so that a message is refused as a whole."""
-        for one, value in [(one, codec.encode(one.record)) for one in records]:
-            prefix = prefix_of(self._prefix, self._homes.of(one.key, one.started_ms))
-            topic = topic_of(one.record)
-            self._produce(prefix + topic, value, one.key)
-            metrics.RECORDS_OUT.labels(GROUP, topic).inc()
+    def _read(self, data: bytes) -> list[_Outgoing]:
+        """Return all that one message says; it is refused as a whole."""
+        return [
+            _Outgoing(
+                prefix_of(self._prefix, self._homes.of(one.key, one.started_ms)),
+                topic_of(one.record),
+                one.key,
+                codec.encode(one.record),
+            )
+            for one in self.feed.read(data)
+        ]
 
     def _bury(self, arrived: Arrived, refusal: RecordRefused) -> None:
         """Write the original bytes where an operator finds them, and why they mean nothing."""

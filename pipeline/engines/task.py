@@ -9,7 +9,7 @@ shuts contacts whose record was refused, and says what a checkpoint must hold. E
 from collections import deque
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
@@ -28,10 +28,24 @@ NAME_ROW = b"checkpoint\0"  # holds the name of the last checkpoint
 SHUT = "shut"  # a changelog row beside the stages': why no further record of a contact is let in, and since when
 REFUSED = "an earlier record of this contact was refused"
 OVER = "the contact is over"
+KEPT_LIMIT_MS = 20_000  # of audio that a row may hold: 640 kB for two tracks, below the 1 MiB of a record
 _TIDY_MS = 60_000  # of broker time between two looks for outdated markers
 
 _Shut = tuple[str, int]
-_Row = tuple[int, bytes]  # revision and snapshot
+
+
+class StateRow(NamedTuple):
+    """A stage's row of the changelog.
+
+    Attributes:
+        rev: of the last record that the stage emitted for the contact.
+        snapshot: of its state.
+        kept_ms: the snapshot is whole, and holds audio up to here; 0 otherwise.
+    """
+
+    rev: int
+    snapshot: bytes
+    kept_ms: int
 
 
 @dataclass(slots=True)
@@ -98,8 +112,10 @@ class Task:
         if stage == SHUT:
             self._contacts.shut[key] = msgspec.msgpack.decode(value, type=_Shut)
             return
-        rev, snapshot = msgspec.msgpack.decode(value, type=_Row)
-        self._contacts.touch(key).cells[stage] = Cell(self._machines[stage].restore(snapshot), rev)
+        rev, snapshot, kept_ms = msgspec.msgpack.decode(value, type=StateRow)
+        contact = self._contacts.touch(key)
+        contact.cells[stage] = Cell(self._machines[stage].restore(snapshot), rev)
+        contact.kept_ms = max(contact.kept_ms, kept_ms)
 
     def resume(self) -> Effects:
         """Open the asks that restored states leave open."""
@@ -197,12 +213,13 @@ class Task:
         if not self.is_caught_up:
             raise EngineFault("no checkpoint before the task has caught up")
         self._tidy()
+        offsets = self._resume_offsets()
         self._checkpoints += 1
         name = f"{self.epoch}.{self._checkpoints}"
         rows = [(_row(stage, key), self._value(stage, key)) for stage, key in sorted(self._changed)]
         self._changed.clear()
         self._has_moved = False
-        return Checkpoint((*rows, (NAME_ROW, name.encode())), self._resume_offsets(), name)
+        return Checkpoint((*rows, (NAME_ROW, name.encode())), offsets, name)
 
     def keep(self, refused: Checkpoint) -> None:
         """Take back a checkpoint that was not committed: its rows belong to the next one."""
@@ -274,6 +291,7 @@ class Task:
         open_asks = [(stage, key, ask_id) for stage, asks in contact.asks.items() for ask_id in asks]
         contact.asks.clear()
         contact.audio.clear()
+        contact.kept_ms = 0
         return open_asks
 
     def _tidy(self) -> None:
@@ -296,16 +314,37 @@ class Task:
             return msgspec.msgpack.encode(shut) if shut else None
         contact = self._contacts.find(key)
         cell = contact.cells.get(stage) if contact else None
-        return msgspec.msgpack.encode((cell.rev, self._machines[stage].snapshot(cell.state))) if cell else None
+        if contact is None or cell is None:
+            return None
+        snapshot = self._machines[stage].snapshot(cell.state, is_whole=self._keeps_audio(contact))
+        return msgspec.msgpack.encode(StateRow(cell.rev, snapshot, contact.kept_ms))
+
+    def _keeps_audio(self, contact: Contact) -> bool:
+        """Whether a contact's snapshots have to hold audio: what is needed of it would not be read again."""
+        if contact.kept_ms:
+            needed = self._needed_from_ms(contact)
+            if needed is None or needed >= contact.kept_ms:
+                contact.kept_ms = 0
+        return contact.kept_ms > 0
 
     def _resume_offsets(self) -> dict[str, int]:
-        """The positions, but on the lead topic no later than the oldest audio that some contact needs again."""
+        """The positions, but on the lead topic no later than the oldest audio that some live contact needs again.
+
+        A contact that has stalled, without an end, would hold all takeovers back: its audio goes to the changelog.
+        """
         offsets = dict(self.positions)
-        for contact in self._contacts.replaying:
+        for key, contact in self._contacts.replaying:
             needed = self._needed_from_ms(contact)
             while contact.audio and (needed is None or contact.audio[0][1] <= needed):
                 contact.audio.popleft()
-            if contact.audio:
+            if needed is None or not contact.audio:
+                continue
+            until_ms = contact.audio[-1][1]
+            if self._contacts.is_stalled(contact) and until_ms - needed <= KEPT_LIMIT_MS:
+                contact.kept_ms = until_ms
+                contact.audio.clear()
+                self._changed.update((name, key) for name in self._replayers if name in contact.cells)
+            else:
                 offsets[self._lead] = min(offsets[self._lead], contact.audio[0][0])
         self._contacts.forget_audio()
         return offsets

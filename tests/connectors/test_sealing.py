@@ -1,7 +1,9 @@
 """Sealed fields: only the tenant's key opens them, and only where they belong."""
 
 import base64
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from threading import Event
 
 import pytest
 from hypothesis import given
@@ -106,6 +108,32 @@ def test_two_tenants_share_no_data_key() -> None:
     for tenant in keys:
         sealer.seal(tenant, "same-root", "contact_event", SECRET)
     assert (["acme|same-root"], ["other|same-root"]) == (acme.made, other.made)
+
+
+class SlowKey(CountedKey):
+    """A key whose store does not answer until it is told to."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.is_asked, self.may_answer = Event(), Event()
+
+    def make(self, context: str) -> DataKey:
+        self.is_asked.set()
+        assert self.may_answer.wait(10)
+        return super().make(context)
+
+
+def test_tenant_whose_key_is_away_holds_no_other_back() -> None:
+    slow = SlowKey()
+    sealer = Sealer({"acme": slow, "other": CountedKey()})
+    with ThreadPoolExecutor(2) as pool:
+        waiting = [pool.submit(sealer.seal, *PLACE, SECRET) for _ in range(2)]
+        assert slow.is_asked.wait(10)
+        sealed = sealer.seal("other", "root-1", "contact_event", SECRET)
+        assert not any(one.done() for one in waiting)
+        slow.may_answer.set()
+        opened = [sealer.open(*PLACE, one.result(10)) for one in waiting]
+    assert [SECRET] * 3 == [*opened, sealer.open("other", "root-1", "contact_event", sealed)]
 
 
 @pytest.mark.parametrize(

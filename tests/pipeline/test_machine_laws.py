@@ -8,6 +8,8 @@ import random
 
 import pytest
 
+from pipeline.engines import contacts
+from tests.pipeline import laws
 from tests.pipeline.laws import BY_NAME, LAWS, expected, of_law, play, shown
 
 pytestmark = pytest.mark.simulation
@@ -37,3 +39,13 @@ def test_a_cut_anywhere_changes_nothing(name: str) -> None:
     for _ in range(CUTS):
         cuts = frozenset(draw.sample(range(len(feed)), 2))
         assert expected(name) == play(name, feed, cuts), sorted(cuts)
+
+
+@every_stage
+def test_a_cut_where_the_changelog_keeps_the_audio_changes_nothing(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
+    want = expected(name)
+    monkeypatch.setattr(contacts, "STALLED_MS", 0)  # as if every contact had stalled
+    monkeypatch.setattr(laws, "STATE_LIMIT_BYTES", 1 << 20)
+    feed = shown(name)
+    cuts = frozenset(random.Random(name).sample(range(len(feed)), CUTS))
+    assert want == play(name, feed, cuts), sorted(cuts)

@@ -3,12 +3,14 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
+import msgspec
 import pytest
 
-from pipeline.engines.contacts import GIVE_UP_MS, QUIET_MS, STEP_LIMIT_MS
+from pipeline.engines import task as task_module
+from pipeline.engines.contacts import GIVE_UP_MS, QUIET_MS, STALLED_MS, STEP_LIMIT_MS
 from pipeline.engines.effects import Effects, Input, Output
 from pipeline.engines.revisions import REVISIONS_PER_EPOCH
-from pipeline.engines.task import NAME_ROW, Task
+from pipeline.engines.task import NAME_ROW, StateRow, Task
 from pipeline.errors import EngineFault, RecordRefused
 from pipeline.machine import Ask, Machine
 from pipeline.topology import Stage, group_of
@@ -340,6 +342,37 @@ def test_audio_that_may_be_needed_again_holds_the_resume_offset_back() -> None:
     assert {"audio.frames": 19, "speech.marks": 8} == task.checkpoint().offsets
     feed(task, Watermark("t", "c", 1, 3_000, True), 30, "audio.frames")
     assert 31 == task.checkpoint().offsets["audio.frames"]
+
+
+def stalled() -> Task:
+    """A contact whose audio stopped without an end, and another that talks."""
+    task = task_of(VOICE)
+    for offset in range(30):
+        feed(task, frame(offset * 100), offset, "audio.frames", at_ms=1_000)
+    feed(task, frame(0, "other"), 30, "audio.frames", at_ms=1_000 + STALLED_MS, key=b"t|other")
+    return task
+
+
+def kept_ms(task: Task, *, of: bytes = KEY) -> int:
+    return msgspec.msgpack.decode(rows_of(task)[b"asker\0" + of], type=StateRow).kept_ms
+
+
+def test_contact_that_stalls_holds_no_takeover_back() -> None:
+    task = stalled()
+    copied = task.checkpoint()
+    assert 30 == copied.offsets["audio.frames"]
+    again = task_of(VOICE, {row: value for row, value in copied.rows if value is not None}, epoch=2)
+    feed(again, frame(3_000), 31, "audio.frames")
+    assert 3_000 == kept_ms(again)  # the second before is needed, and nobody reads it again
+    feed(again, frame(4_000), 32, "audio.frames")
+    assert 0 == kept_ms(again)
+    feed(again, frame(4_100), 33, "audio.frames")
+    assert 32 == again.checkpoint().offsets["audio.frames"]
+
+
+def test_more_audio_than_a_row_may_hold_stays_in_its_topic(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(task_module, "KEPT_LIMIT_MS", 500)
+    assert 19 == stalled().checkpoint().offsets["audio.frames"]
 
 
 def test_a_frame_that_ends_within_the_needed_millisecond_is_kept() -> None:
