@@ -1,7 +1,8 @@
 """How long a block of a live contact is in the reader of Kinesis Video Streams, many contacts in one process.
 
     inside    from the moment its last byte came out of the socket until the contact has given it
-    whole     from the moment it is due at the emulator, which sends on a beat of 4 ms, until the contact has given it
+    record    from the moment the last bytes of an audio record came out of the socket until the record has left
+    whole     from the moment a block is due at the emulator (it sends on a beat of 4 ms) until the contact has given it
     held      the same for the first fragment, which waits until it says whose it is
 
 The emulator runs in a process of its own and plays the demo call in real time on a stream for each contact; each
@@ -29,11 +30,12 @@ from connectors.kvs import service
 from connectors.kvs.account import Account
 from connectors.kvs.contact import Contact
 from connectors.kvs.facts import Fact, FragmentDone, Piece
+from connectors.kvs.outflow import Outflow
 from connectors.kvs.reading import Patience, Reading
 from connectors.kvs_emulator.fragments import Stream
 from topics.records import SAMPLES_PER_MS, Track
 
-MUST_INSIDE_P99_MS: Final = 5.0
+MUST_P99_MS: Final = 5.0
 _BEGIN_S: Final = 1.0  # the readers are there before the first block
 _PATIENCE: Final = Patience(quiet_s=2.0)
 
@@ -69,7 +71,9 @@ class _Reader:
     def __init__(self) -> None:
         self.contact = Contact("c-1")
         self.arrived_s = 0.0
+        self.outflow = Outflow("local", "c-1", 0, None)
         self.inside_ms: list[float] = []
+        self.record_ms: list[float] = []
         self.whole_ms: list[float] = []
         self.held_ms: list[float] = []
         self.is_named = False
@@ -84,6 +88,9 @@ class _Reader:
                 self.inside_ms.append((now_s - self.arrived_s) * 1_000)
                 (self.whole_ms if self.is_named else self.held_ms).append(now_ms - start_ms - end / SAMPLES_PER_MS)
                 self.sound[fact.track] += fact.pcm
+        self.outflow.take(facts, now_s)
+        left = [*self.outflow.frames(now_s)]
+        self.record_ms += [(time.perf_counter() - self.arrived_s) * 1_000] * len(left)
         self.is_named = self.is_named or any(isinstance(fact, FragmentDone) for fact in facts)
 
 
@@ -167,6 +174,7 @@ def _report(call: Call, readers: Sequence[_Reader], cpu_s: float, seconds: float
     exact = sum(expected == {track: bytes(sound) for track, sound in one.sound.items()} for one in readers)
     rows = {
         "inside": np.array([late for one in readers for late in one.inside_ms]),
+        "record": np.array([late for one in readers for late in one.record_ms]),
         "whole": np.array([late for one in readers for late in one.whole_ms]),
         "held": np.array([late for one in readers for late in one.held_ms]),
     }
@@ -181,11 +189,14 @@ def _report(call: Call, readers: Sequence[_Reader], cpu_s: float, seconds: float
         p50, p99, most = (float(np.percentile(row, at)) for at in (50, 99, 100))
         figures[f"{name}_ms"] = {"p50": round(p50, 2), "p99": round(p99, 2), "max": round(most, 2)}
         lines.append(f"{name:<8} {p50:>8.2f} {p99:>8.2f} {most:>8.2f}")
-    p99 = float(np.percentile(rows["inside"], 99))
-    is_good = exact == len(readers) and p99 < MUST_INSIDE_P99_MS
+    p99s = {name: float(np.percentile(rows[name], 99)) for name in ("inside", "record")}
+    is_good = exact == len(readers) and all(p99 < MUST_P99_MS for p99 in p99s.values())
     lines += [
         "",
-        f"inside p99: {p99:.2f} ms (must {MUST_INSIDE_P99_MS:.0f}): {'met' if p99 < MUST_INSIDE_P99_MS else 'NOT met'}",
+        *(
+            f"{name} p99: {p99:.2f} ms (must {MUST_P99_MS:.0f}): {'met' if p99 < MUST_P99_MS else 'NOT met'}"
+            for name, p99 in p99s.items()
+        ),
         f"{exact} of {len(readers)} contacts sample by sample; "
         f"{figures['cpu_per_contact_percent']} % of a core a contact",
     ]

@@ -93,8 +93,7 @@ _CONSUMER: Mapping[str, Setting] = {
 }
 # The classic protocol leaves these to the client, KIP-848 to the broker: librdkafka refuses them there.
 _CLASSIC: Mapping[str, Setting] = {
-    # Members hear of a rebalance with their next heartbeat, in each of its two rounds. What it is worth is not settled:
-    # bench/results/profiles/failover.txt.
+    # Members hear of a rebalance with their next heartbeat, in each of its two rounds.
     "heartbeat.interval.ms": 300,
     "partition.assignment.strategy": "cooperative-sticky",
     "session.timeout.ms": 6_000,

@@ -6,6 +6,7 @@ partition has another owner. An answer comes as soon as there is an audio record
 
 import asyncio
 import logging
+import time
 from collections import deque
 from collections.abc import Sequence
 from typing import Final
@@ -25,6 +26,7 @@ from connectors.kvs.service import Service, StreamFailed
 from pipeline.audio.pcm import BYTES_PER_SAMPLE
 from pipeline.errors import PeerUnavailable
 from pipeline.stages.capture import Heard, Listen
+from topics.catalogue import TOPICS
 from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame
 
 QUIET_S: Final = 1.0  # architecture section 3, "Time"
@@ -35,6 +37,7 @@ BEHIND_MS: Final = 5_000  # whoever reads further behind the newest fragment cat
 PACE: Final = 8  # times real time, so that live contacts have the processor too
 UNASKED_S: Final = 30.0  # a session that nobody asks for so long has lost its owner
 FAILED_S: Final = 5.0  # after a failure that trying again at once would not mend
+GIVE_UP_MS: Final = TOPICS["contact.events"].retention_ms  # since a contact's start; it is asked for no longer
 
 _log = logging.getLogger(__name__)
 
@@ -109,6 +112,7 @@ class _Session:
     def __init__(self, stream: Service, listen: Listen, patience: Patience | None, pace: float) -> None:
         checkpoint = msgspec.msgpack.decode(listen.place, type=Checkpoint) if listen.place else None
         self.answers = listen.number
+        self._start_ms = listen.start_ms
         self._contact = Contact(listen.contact_id, checkpoint)
         self._place = listen.place  # of the last answer, as its ends
         self._ends = [listen.customer_sample, listen.agent_sample]
@@ -194,14 +198,14 @@ class _Session:
             await self._reading
             if self._reader.is_failing:  # an outage is no end
                 raise PeerUnavailable("Kinesis Video Streams has not answered for long")
-        except PeerUnavailable as failed:
+        except Exception as failed:
             if isinstance(failed, StreamFailed) and failed.kind == "gone":
                 return "no such stream"
-            _log.warning("a contact cannot be read", extra={"reason": str(failed)})
-            await asyncio.sleep(FAILED_S)
-            raise
-        except Exception:  # whatever it is, asking again at once would not mend it
-            await asyncio.sleep(FAILED_S)
+            if time.time() * 1_000 - self._start_ms > GIVE_UP_MS:
+                return "not readable"
+            if isinstance(failed, PeerUnavailable):
+                _log.warning("a contact cannot be read", extra={"reason": str(failed)})
+            await asyncio.sleep(FAILED_S)  # whatever it is, asking again at once would not mend it
             raise
         return self._over
 

@@ -84,6 +84,9 @@ class Orphans:
                 self._look()
             except KafkaException:  # what is not known cannot be mended; the consumer reports a broker that is away
                 self._seen = {}
+            except Exception as fault:  # noqa: BLE001 - the next look may succeed; without any, orphans would stay
+                _log.error("partitions without an owner cannot be looked for", extra={"error": type(fault).__name__})
+                self._seen = {}
 
     def _look(self) -> None:
         # Not `describe_consumer_groups`: librdkafka 2.16 aborts the process where its broker goes away meanwhile

@@ -20,6 +20,8 @@ import pytest
 from confluent_kafka import TopicPartition
 
 from connectors import files
+from connectors.contact_events import contact_record
+from connectors.contact_events.facts import Owner
 from connectors.kvs import service
 from connectors.kvs.listening import Listener
 from connectors.kvs.reading import Patience
@@ -28,6 +30,7 @@ from connectors.kvs_emulator.faults import Close, Expire, Fault, Move, Refuse, R
 from pipeline import broker as embedded
 from pipeline import settings
 from pipeline.supervisor import Supervisor
+from tests.connectors.contact_events.documents import INSTANCE, iso, message
 from tests.connectors.kvs.capturing import CAPTURE, TENANT, ended
 from tests.connectors.kvs.reads import account
 from tests.connectors.kvs.taken import Taken
@@ -36,7 +39,16 @@ from tests.pipeline.engines.stations import Place
 from tests.pipeline.engines.test_supervised import shares
 from topics import clients, codec
 from topics.keys import contact_key, partition_of
-from topics.records import AudioCoverage, AudioFrame, MediaStarted, MissingAudio, Record, Track, Watermark
+from topics.records import (
+    AudioCoverage,
+    AudioFrame,
+    ContactRecord,
+    MediaStarted,
+    MissingAudio,
+    Record,
+    Track,
+    Watermark,
+)
 
 pytestmark = pytest.mark.kafka
 
@@ -258,6 +270,40 @@ async def test_faults_of_the_stream(place: Place, heard: Heard, call: Tracks, mo
         if expected != heard.taken(contact_of(name)).pcm or case.missing != told.missing:
             wrong.append(name)
     assert [] == wrong
+
+
+async def test_contact_record_makes_up_for_a_lost_start(place: Place, heard: Heard, call: Tracks) -> None:
+    """No flow event came: the record that Amazon Connect writes after the call names the stream, which has it still."""
+    end_ms = START_MS + CUT_S * 1_000
+    async with emulating() as server:
+        stream = server.stream("calls")
+        await play(stream, take(call, "c", CUT_S), speed=0)
+        audio = {
+            "StorageType": "KINESIS_VIDEO_STREAM",
+            "MediaStreamType": "AUDIO",
+            "Location": stream.arn,
+            "StartTimestamp": iso(START_MS),
+        }
+        record = message(
+            "contact_record",
+            ContactId="c",
+            Recordings=[audio],
+            DisconnectTimestamp=iso(end_ms),
+            LastUpdateTimestamp=iso(end_ms + 60_000),
+        )
+        owner = Owner(TENANT, INSTANCE.replace(INSTANCE.split(":")[4], stream.arn.split(":")[4]))
+        facts = contact_record.read(owner, record | {"InstanceARN": owner.instance})
+        place.send(
+            ("contact.events", contact_key(TENANT, fact.root), fact.record)
+            for fact in facts
+            if not isinstance(fact.record, ContactRecord)
+        )
+        listener = Listener(account(server.url), PATIENCE, pace=1_000)
+        async with place.working(CAPTURE, services={"kvs": listener.answer}):
+            await until("captured", lambda: heard.ended)
+        await listener.close()
+    assert {track: pcm[: CUT_S * 16_000] for track, pcm in call.items()} == heard.taken("c").pcm
+    assert () == heard.coverage("c").missing
 
 
 def _fields(fault: Fault) -> dict[str, Any]:

@@ -1,6 +1,7 @@
 """Contacts as audio records: from the emulator through reading and the stage, over real sockets."""
 
 import asyncio
+import time
 from dataclasses import replace
 
 import pytest
@@ -111,6 +112,15 @@ async def test_refused_credentials_are_tried_again(monkeypatch: pytest.MonkeyPat
     plan = faulty(Refuse(error="AccessDeniedException", calls=tuple(range(1, 8))))
     async with emulating(take(), plan=plan) as (server, _):
         assert BOTH == contents(await capture(server)).taken.pcm
+
+
+async def test_contact_that_stays_refused_is_over_in_the_end(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(listening, "FAILED_S", 0.01)
+    monkeypatch.setattr(listening, "GIVE_UP_MS", time.time() * 1_000 + 500 - START_MS)
+    async with emulating(take(), plan=faulty(Refuse(error="AccessDeniedException"))) as (server, _):
+        found = contents(await capture(server))
+        assert server.calls["getMedia", STREAM] > 4
+    assert [("not readable", True)] == [(one.reason, one.is_end) for one in found.coverage]
 
 
 async def test_call_goes_on_after_a_pause_unless_it_has_ended() -> None:

@@ -19,6 +19,7 @@ from pipeline.machine import Ask, Machine
 from pipeline.progress import Progress
 from pipeline.topology import Stage, group_of
 from topics import clients, codec, deadletters
+from topics.clients import GroupProtocol
 from topics.keys import partition_of
 from topics.records import ContactEvent, Moment, Moments, Record, SegmentWords, Turn, Watermark
 
@@ -113,6 +114,7 @@ class Place:
     bootstrap: str
     prefix: str
     partitions: int = 1
+    protocol: GroupProtocol = "classic"
 
     def create(self, stages: tuple[Stage, ...], owners: tuple[str, ...] = ()) -> None:
         """Make the topics of some stages, and changelogs of more owners than their group."""
@@ -187,7 +189,7 @@ class Place:
         progress: Progress | None = None,
     ) -> Any:  # an async iterator of KafkaWorker, which the decorator turns into a context manager
         """Run a worker in this process; leave it with a drain."""
-        config = WorkerConfig(self.bootstrap, self.prefix, self.prefix + member)
+        config = WorkerConfig(self.bootstrap, self.prefix, self.prefix + member, self.protocol)
         worker = KafkaWorker(config, group_of(stages[0].group, stages), services or {"oracle": echo}, progress)
         stop = asyncio.Event()
         running = asyncio.create_task(worker.run(stop))

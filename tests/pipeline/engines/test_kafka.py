@@ -17,6 +17,7 @@ from tests.simulation import scripts
 from tests.simulation.crashes import quiet
 from tests.simulation.outcome import finals
 from topics import clients, deadletters
+from topics.clients import GroupProtocol
 from topics.records import ContactEvent, Moments, Record, Turn
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
@@ -24,6 +25,8 @@ pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 WORDS, EVENTS, MOMENTS = "transcript.words", "contact.events", "moments"
 REPOSITORY = Path(__file__).parents[3]
 SESSION_S = 6.0  # of a static member (`topics/clients.py`)
+
+both_protocols = pytest.mark.parametrize("protocol", ["classic", "consumer"])
 
 
 @pytest.fixture
@@ -38,8 +41,11 @@ def counted(place: Place, count: int) -> list[Moments]:
     return [record for record in records if isinstance(record, Moments)]
 
 
-async def test_the_language_group_ends_as_on_the_memory_engine(broker: str, prefix: str) -> None:
-    place, script = Place(broker, prefix, partitions=2), scripts.text()
+@both_protocols
+async def test_the_language_group_ends_as_on_the_memory_engine(
+    broker: str, prefix: str, protocol: GroupProtocol
+) -> None:
+    place, script = Place(broker, prefix, 2, protocol), scripts.text()
     place.create(script.stages)
     place.send(("policies", b"policy", policy) for policy in script.policies)
     place.send((event.topic, event.key, event.record) for event in script.events)
@@ -98,8 +104,11 @@ async def test_a_failing_service_is_an_answer(place: Place) -> None:
     assert "secret" not in record.asr
 
 
-async def test_partitions_move_to_a_second_worker_with_all_their_inputs(broker: str, prefix: str) -> None:
-    place = Place(broker, prefix, partitions=4)
+@both_protocols
+async def test_partitions_move_to_a_second_worker_with_all_their_inputs(
+    broker: str, prefix: str, protocol: GroupProtocol
+) -> None:
+    place = Place(broker, prefix, 4, protocol)
     place.create(COUNTER)
     contacts = [f"c{n}" for n in range(12)]
     rounds = 6
