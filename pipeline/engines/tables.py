@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
+from confluent_kafka.admin import TopicMetadata  # type: ignore[attr-defined]  # re-exported without saying so
 
 from pipeline.engines.task import NAME_ROW
 from pipeline.errors import EngineFault, PeerUnavailable
@@ -15,6 +16,7 @@ _log = logging.getLogger(__name__)
 
 _WAIT_S = 1.0
 _SILENCE_LIMIT_S = 30.0
+_END_WAIT_MS = 10  # the broker waits so long for more before it says that this is the end
 # The broker marks offsets and changelog of one transaction as committed one after the other, milliseconds apart.
 _MATCH_LIMIT_S = 20.0
 _MATCH_STEP_S = 0.02
@@ -62,8 +64,10 @@ def read_whole(bootstrap: str, partitions: list[TopicPartition]) -> Iterator[Mes
     Raises:
         PeerUnavailable: the broker stopped answering.
     """
-    consumer = clients.tail_consumer(bootstrap, **{"enable.partition.eof": True})
+    consumer = clients.tail_consumer(bootstrap, **{"enable.partition.eof": True, "fetch.wait.max.ms": _END_WAIT_MS})
     try:
+        for topic in {one.topic for one in partitions}:
+            _listed(consumer, topic)  # a client that does not know the leaders yet looks again after 500 ms
         yield from _to_the_end(consumer, partitions)
     finally:
         consumer.close()
@@ -89,6 +93,19 @@ def _to_the_end(consumer: Consumer, partitions: list[TopicPartition]) -> Iterato
             left.discard((message.topic(), message.partition()))
         elif not error.retriable():
             raise PeerUnavailable(f"a topic could not be read: {error.name()}")
+
+
+def _listed(consumer: Consumer, topic: str | None = None) -> dict[str, TopicMetadata]:
+    """Ask for one topic or all.
+
+    Raises:
+        PeerUnavailable: the broker does not answer.
+    """
+    try:
+        found: dict[str, TopicMetadata] = consumer.list_topics(topic, timeout=_SILENCE_LIMIT_S).topics
+    except KafkaException as failure:
+        raise PeerUnavailable(f"the broker does not answer: {failure.args[0].name()}") from None
+    return found
 
 
 class Tables:
@@ -120,10 +137,7 @@ class Tables:
         self._is_stopping.set()
 
     def _partitions(self, consumer: Consumer) -> list[TopicPartition]:
-        try:
-            listed = consumer.list_topics(timeout=_SILENCE_LIMIT_S).topics
-        except KafkaException as failure:
-            raise PeerUnavailable(f"the broker does not answer: {failure.args[0].name()}") from None
+        listed = _listed(consumer)
         missing = [topic for topic in self._topics if topic not in listed]
         if missing:
             raise PeerUnavailable(f"topics are missing: {', '.join(missing)}; run `trunkline topics apply`")
