@@ -36,11 +36,9 @@ DEAD_RETENTION_MS: Mapping[DataClass, int] = {
     "redacted": 7 * DAY_MS,
     "control": 7 * DAY_MS,
 }
-# A takeover reads a changelog whole, and Kafka compacts all of it but the segment that is written: each live call adds
-# its states once a second.
-CHANGELOG_SEGMENT_BYTES = 4 << 20
-CHANGELOG_COMPACTION_LAG_MS = 60_000
-CHANGELOG_DIRTY_RATIO = 0.1
+# A takeover reads a changelog whole, 40 MB in 0.1 s, and Kafka compacts all of it but the segment that is written.
+CHANGELOG_SEGMENT_BYTES = 16 << 20
+CHANGELOG_COMPACTION_LAG_MS = 10 * 60_000
 # Kafka drops whole segments and keeps the one that is being written, 7 days by default: a quiet restricted
 # topic would outstay its hours. With this limit a record stays for about 9/8 of its retention at most.
 SEGMENTS_A_RETENTION = 8
@@ -333,7 +331,6 @@ def _changelog_config() -> dict[str, str]:
         "cleanup.policy": "compact",
         "segment.bytes": str(CHANGELOG_SEGMENT_BYTES),
         "max.compaction.lag.ms": str(CHANGELOG_COMPACTION_LAG_MS),
-        "min.cleanable.dirty.ratio": str(CHANGELOG_DIRTY_RATIO),
     }
 
 
