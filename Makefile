@@ -12,10 +12,9 @@ demo: setup  ## the demo call through everything, live in the terminal and on th
 	@$(BIN)/trunkline demo $(ARGS)
 
 test: setup lint types imports  ## everything CI runs: real broker, stores and browser included
-	$(BIN)/python -m pytest -m unit
 	$(MAKE) --jobs 2 --output-sync=target test-system test-parts
 
-test-system: setup  ## whole commands, as a user types them
+test-system: setup unit  ## whole commands, as a user types them
 	$(BIN)/python -m pytest -m system --durations 10
 
 test-parts: setup  ## engines, stores, gateway and page, each with the real thing

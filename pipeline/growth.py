@@ -18,7 +18,7 @@ from confluent_kafka import Message, TopicPartition
 
 from pipeline import environment, lag
 from pipeline.engines.tables import read_whole
-from pipeline.engines.task import NAME_ROW, OVER, SHUT, StateRow
+from pipeline.engines.task import NAME_ROW, OVER, SHUT
 from pipeline.settings import Settings
 from pipeline.topology import Stage, group_names, group_of
 from topics import admin, codec, generations
@@ -393,8 +393,8 @@ def _questions(states: Mapping[tuple[str, bytes], bytes]) -> int:
     count = 0
     for (stage, _), value in states.items():
         if stage in machines:
-            row = msgspec.msgpack.decode(value, type=StateRow)
-            count += len(machines[stage].open_asks(machines[stage].restore(row.snapshot)))
+            _, snapshot = msgspec.msgpack.decode(value, type=tuple[int, bytes])
+            count += len(machines[stage].open_asks(machines[stage].restore(snapshot)))
     return count
 
 

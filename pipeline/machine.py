@@ -13,7 +13,7 @@ Laws that `tests/pipeline/test_machine_laws.py` holds every machine to:
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, TypeVar
+from typing import Generic, TypeVar
 
 import msgspec
 
@@ -100,9 +100,9 @@ class Machine(Generic[S]):
         """
         return None
 
-    def snapshot(self, state: S, *, is_whole: bool = False) -> bytes:
-        """Encode the state; the engine writes it to the changelog. A whole one needs no input to be read again."""
-        return (_WHOLE_ENCODER if is_whole else _ENCODER).encode(state)
+    def snapshot(self, state: S) -> bytes:
+        """Encode the state; the engine writes it to the changelog."""
+        return _ENCODER.encode(state)
 
     def restore(self, snapshot: bytes) -> S:
         """Decode what `snapshot` wrote."""
@@ -110,14 +110,7 @@ class Machine(Generic[S]):
 
 
 class Volatile:
-    """A part of a state that only a whole snapshot keeps; after others it is empty until replayed input fills it."""
-
-    def kept(self) -> object:
-        """Return what a whole snapshot holds of it, in types of msgpack; None where nothing has to be kept."""
-
-    def take(self, kept: Any) -> None:  # noqa: ANN401 - what `kept` of the same class returned
-        """Fill this empty part with what was kept."""
-        raise NotImplementedError
+    """A part of a state that no snapshot keeps: it starts empty and is filled again by replayed input."""
 
 
 def _encode_volatile(value: object) -> None:
@@ -125,18 +118,8 @@ def _encode_volatile(value: object) -> None:
         raise TypeError(f"a state may not hold {type(value).__name__}")
 
 
-def _keep_volatile(value: object) -> object:
-    if not isinstance(value, Volatile):
-        raise TypeError(f"a state may not hold {type(value).__name__}")
-    return value.kept()
-
-
-def _decode_volatile(kind: type[Volatile], kept: object) -> Volatile:
-    made = kind()
-    if kept is not None:
-        made.take(kept)
-    return made
+def _decode_volatile(kind: type, _: object) -> object:
+    return kind()
 
 
 _ENCODER = msgspec.msgpack.Encoder(enc_hook=_encode_volatile)
-_WHOLE_ENCODER = msgspec.msgpack.Encoder(enc_hook=_keep_volatile)

@@ -14,7 +14,7 @@ import asyncio
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Protocol
 
@@ -23,7 +23,8 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 from pipeline.engines import commits, failpoints, membership
 from pipeline.engines.intake import Arrival
 from pipeline.engines.membership import Orphans
-from pipeline.engines.tables import read_changelogs
+from pipeline.engines.tables import read_changelogs, read_spans
+from pipeline.engines.task import spans
 from pipeline.engines.watchdog import Watchdog
 from pipeline.errors import EngineFault
 from pipeline.topology import Group
@@ -40,12 +41,21 @@ REST_S = 0.001  # of the loop's time between two slices of one portion
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a task begins: its epoch, the next offsets, the ends found at takeover and its changelog rows."""
+    """Where a task begins.
+
+    Attributes:
+        epoch: the raised one.
+        offsets: the next ones, by input topic.
+        ends: found at takeover, by input topic.
+        rows: of the changelog.
+        again: records of the lead topic before its offset that parked contacts need.
+    """
 
     epoch: int
     offsets: dict[str, int]
     ends: dict[str, int]
-    rows: dict[bytes, bytes]
+    rows: dict[bytes, bytes] = field(default_factory=dict)
+    again: list[Message] = field(default_factory=list)
 
 
 class Owner(Protocol):
@@ -232,6 +242,8 @@ class Assignment:
             self._raise(raised)
         for n, (position, _) in taken.items():
             position.rows.update(rows_of[n])
+            lead = TopicPartition(self._prefix + self._group.inputs[0], n)
+            position.again.extend(read_spans(self._bootstrap, lead, spans(position.rows)))
         failpoints.reach("restored")
         return {n: position for n, (position, _) in taken.items()}
 
@@ -249,7 +261,7 @@ class Assignment:
             offsets[topic] = one.offset if one.offset >= 0 else low
             if offsets[topic] < low:
                 raise EngineFault(clients.LOST)
-        return Position(epoch + 1, offsets, ends, {}), name
+        return Position(epoch + 1, offsets, ends), name
 
     def _limits(self, one: TopicPartition) -> tuple[int, int]:
         return clients.patiently(lambda: self._consumer.get_watermark_offsets(one, timeout=REQUEST_S))

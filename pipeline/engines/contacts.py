@@ -19,8 +19,8 @@ STEP_LIMIT_MS = 10_000
 # A live contact is heard of about once a second where its audio is (architecture section 4, "Time"): half an hour of
 # silence is an end, and as long after an end no leg, revision or answer comes any more.
 QUIET_MS = 30 * 60_000
-# Whose audio holds back where a takeover begins goes to the changelog after so much silence.
-STALLED_MS = 10_000
+# After so much silence a contact holds no takeover back; one pause that stands still for everybody is shorter.
+STALLED_MS = 2 * STEP_LIMIT_MS
 # Elsewhere nothing may be heard of a contact for as long as somebody waits in a queue, or for a call back.
 SILENT_MS = 24 * 3_600_000
 # What still waits after its end, such as audio for its redactions, waits no longer than this; audio.frames keeps 4 h.
@@ -43,7 +43,7 @@ class Contact:
         cells: by stage.
         asks: open asks and their causes, by stage and ask id.
         audio: (offset, end ms) of audio records that may be needed again, oldest first.
-        kept_ms: audio before it is in the changelog, as far as it may be needed again.
+        is_parked: nobody's takeover begins at this audio: its own is read again by itself.
         seen_ms: partition time of the last record.
         is_ended: an end of stream has passed.
     """
@@ -51,14 +51,14 @@ class Contact:
     cells: dict[str, Cell] = field(default_factory=dict)
     asks: dict[str, dict[str, tuple[Ask, int]]] = field(default_factory=dict)
     audio: deque[tuple[int, int]] = field(default_factory=deque)
-    kept_ms: int = 0
+    is_parked: bool = False
     seen_ms: int = 0
     is_ended: bool = False
 
     @property
     def is_waiting(self) -> bool:
         """Whether an answer or replayed audio may still change it."""
-        return bool(self.audio) or self.kept_ms > 0 or any(self.asks.values())
+        return bool(self.audio) or any(self.asks.values())
 
 
 class Contacts:
@@ -106,13 +106,14 @@ class Contacts:
         return contact
 
     def keep_audio(self, key: bytes, contact: Contact, offset: int, end_ms: int) -> None:
-        """Note an audio record that may be needed again."""
-        contact.audio.append((offset, end_ms))
-        self._replaying[key] = contact
+        """Note an audio record that may be needed again, unless it is known already."""
+        if not contact.audio or offset > contact.audio[-1][0]:
+            contact.audio.append((offset, end_ms))
+            self._replaying[key] = contact
 
     def is_stalled(self, contact: Contact) -> bool:
-        """Whether a contact has been quiet for longer than a live one is."""
-        return self._time_ms - contact.seen_ms >= STALLED_MS
+        """Whether nothing has come of a contact for longer than of a live one, and it has not ended."""
+        return not contact.is_ended and self._time_ms - contact.seen_ms >= STALLED_MS
 
     def forget_audio(self) -> None:
         """Drop the contacts that hold no audio record any more from `replaying`."""

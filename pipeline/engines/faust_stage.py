@@ -171,7 +171,7 @@ class FaustStage:
         await asyncio.gather(*(self._put(n, _epoch_row(n), b"%d" % epoch) for n, epoch in epochs.items()))
         machines = {self.stage.name: self.machine}
         for n, start in starts.items():
-            task = Task(self._group, machines, epochs[n], start.offsets)
+            task = Task(self._group, machines, epochs[n], start.offsets, can_park=False)
             self._owned[n] = _Owned(task, start.ends, time.monotonic())
         self._restore()
         for n, owned in self._owned.items():

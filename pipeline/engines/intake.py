@@ -62,14 +62,15 @@ class Intake:
             is_careful: one record at a time, and none is judged ahead: what kills must be known by its place.
         """
         if is_careful:
-            yield from ([self._read(message)] for message in batch)
+            yield from ([self.read(message)] for message in batch)
             return
         for some in _once_each(batch) if self._machines else _cut(batch):
-            portion = [self._read(message) for message in some]
+            portion = [self.read(message) for message in some]
             self._anticipate(portion)
             yield portion
 
-    def _read(self, message: Message) -> Arrival:
+    def read(self, message: Message) -> Arrival:
+        """Read one message."""
         topic = (message.topic() or "").removeprefix(self._prefix)
         partition, offset = message.partition() or 0, message.offset() or 0
         return Arrival(message, topic, partition, offset, _given(topic, offset, message))

@@ -192,6 +192,10 @@ class KafkaWorker:
             task.restore(row, value)
         owned = self._owned[partition] = _Owned(task, position.ends, time.monotonic())
         self._metrics.partitions.set(len(self._owned))
+        for message in position.again:
+            given = self._intake.read(message).given
+            if isinstance(given, Input):
+                self._carry_out(partition, owned, task.hear_again(given))
         self._carry_out(partition, owned, task.resume())
         await self._outbox.room()
 

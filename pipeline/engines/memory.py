@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Question
-from pipeline.engines.task import Task
+from pipeline.engines.task import Task, spans
 from pipeline.errors import Fenced
 from pipeline.machine import Failed
 from pipeline.topology import STAGES, Group, Stage, group_names, group_of
@@ -118,6 +118,10 @@ class MemoryWorker:
             raise Fenced(NEWER_OWNER)
         for row, value in committed.rows.items():
             self.task.restore(row, value)
+        lead, again = self.group.inputs[0], spans(committed.rows)
+        for offset in sorted({offset for first, last in again.values() for offset in range(first, last + 1)}):
+            entry = self._log.topics[lead][offset]
+            self._carry_out(self.task.hear_again(Input(lead, offset, entry.key, entry.record, entry.written_ms)))
         self._carry_out(self.task.resume())
 
     def behind(self, topic: str) -> int:

@@ -3,12 +3,13 @@
 import logging
 import threading
 import time
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import TypeVar
 
 from confluent_kafka import OFFSET_BEGINNING, Consumer, KafkaError, KafkaException, Message, TopicPartition
 from confluent_kafka.admin import TopicMetadata  # type: ignore[attr-defined]  # re-exported without saying so
 
-from pipeline.engines.task import NAME_ROW
+from pipeline.engines.task import NAME_ROW, Span
 from pipeline.errors import EngineFault, PeerUnavailable
 from topics import clients
 
@@ -16,12 +17,14 @@ _log = logging.getLogger(__name__)
 
 _WAIT_S = 1.0
 _SILENCE_LIMIT_S = 30.0
+_ANSWER_S = 10.0
 _END_WAIT_MS = 10  # the broker waits so long for more before it says that this is the end
 # The broker marks offsets and changelog of one transaction as committed one after the other, milliseconds apart.
 _MATCH_LIMIT_S = 20.0
 _MATCH_STEP_S = 0.02
 
 Rows = dict[bytes, bytes]
+T = TypeVar("T")
 
 
 def read_changelogs(bootstrap: str, changelog: str, names: dict[int, str | None]) -> dict[int, Rows]:
@@ -68,15 +71,50 @@ def read_whole(bootstrap: str, partitions: list[TopicPartition]) -> Iterator[Mes
     try:
         for topic in {one.topic for one in partitions}:
             _listed(consumer, topic)  # a client that does not know the leaders yet looks again after 500 ms
-        yield from _to_the_end(consumer, partitions)
+        yield from _to_the_end(consumer, _from_the_beginning(partitions))
     finally:
         consumer.close()
+
+
+def read_spans(bootstrap: str, place: TopicPartition, spans: Mapping[bytes, Span]) -> Iterator[Message]:
+    """Yield the records of some keys from each one's first to its last offset, as far as retention has left them.
+
+    Raises:
+        PeerUnavailable: the broker stopped answering.
+    """
+    if not spans:
+        return
+    consumer = clients.tail_consumer(bootstrap, **{"enable.partition.eof": True, "fetch.wait.max.ms": _END_WAIT_MS})
+    try:
+        low, _ = _asked(lambda: consumer.get_watermark_offsets(place, timeout=_ANSWER_S))
+        for first, last in _joined(spans.values()):
+            at = TopicPartition(place.topic, place.partition, max(first, low))
+            for message in _to_the_end(consumer, [at]):
+                offset = message.offset() or 0
+                if offset > last:
+                    break
+                own = spans.get(message.key() or b"")
+                if own and own[0] <= offset <= own[1]:
+                    yield message
+    finally:
+        consumer.close()
+
+
+def _joined(spans: Iterable[Span]) -> list[Span]:
+    """Join what overlaps."""
+    found: list[Span] = []
+    for first, last in sorted(spans):
+        if found and first <= found[-1][1]:
+            found[-1] = found[-1][0], max(found[-1][1], last)
+        else:
+            found.append((first, last))
+    return found
 
 
 def _to_the_end(consumer: Consumer, partitions: list[TopicPartition]) -> Iterator[Message]:
     """Assign and read until each partition has reported its end; control records have no message of their own."""
     left = {(one.topic, one.partition) for one in partitions}
-    consumer.assign([TopicPartition(one.topic, one.partition, OFFSET_BEGINNING) for one in partitions])
+    consumer.assign(partitions)
     silent_s = 0.0
     while left:
         message = consumer.poll(_WAIT_S)
@@ -101,11 +139,19 @@ def _listed(consumer: Consumer, topic: str | None = None) -> dict[str, TopicMeta
     Raises:
         PeerUnavailable: the broker does not answer.
     """
+    found: dict[str, TopicMetadata] = _asked(lambda: consumer.list_topics(topic, timeout=_ANSWER_S)).topics
+    return found
+
+
+def _asked(ask: Callable[[], T]) -> T:
     try:
-        found: dict[str, TopicMetadata] = consumer.list_topics(topic, timeout=_SILENCE_LIMIT_S).topics
+        return clients.patiently(ask)
     except KafkaException as failure:
         raise PeerUnavailable(f"the broker does not answer: {failure.args[0].name()}") from None
-    return found
+
+
+def _from_the_beginning(partitions: Iterable[TopicPartition]) -> list[TopicPartition]:
+    return [TopicPartition(one.topic, one.partition, OFFSET_BEGINNING) for one in partitions]
 
 
 class Tables:
@@ -128,7 +174,7 @@ class Tables:
         if not self._topics:
             return
         self._consumer = clients.tail_consumer(self._bootstrap, **{"enable.partition.eof": True})
-        for message in _to_the_end(self._consumer, self._partitions(self._consumer)):
+        for message in _to_the_end(self._consumer, _from_the_beginning(self._partitions(self._consumer))):
             self._take(message)
         threading.Thread(target=self._follow, args=(self._consumer,), name="tables", daemon=True).start()
 

@@ -7,9 +7,9 @@ shuts contacts whose record was refused, and says what a checkpoint must hold. E
 """
 
 from collections import deque
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
 import msgspec
 
@@ -25,27 +25,17 @@ from topics.catalogue import TOPICS, topic_of
 from topics.records import SAMPLES_PER_MS, AudioFrame, Record, Watermark
 
 NAME_ROW = b"checkpoint\0"  # holds the name of the last checkpoint
+# A changelog row beside the stages': the first and the last offset between which a parked contact's audio lies.
+PARKED = "parked"
 SHUT = "shut"  # a changelog row beside the stages': why no further record of a contact is let in, and since when
 REFUSED = "an earlier record of this contact was refused"
 OVER = "the contact is over"
-KEPT_LIMIT_MS = 20_000  # of audio that a row may hold: 640 kB for two tracks, below the 1 MiB of a record
+PARKED_LIMIT_MS = 60_000  # of audio: more would make a takeover slow, which parking is against
 _TIDY_MS = 60_000  # of broker time between two looks for outdated markers
 
 _Shut = tuple[str, int]
-
-
-class StateRow(NamedTuple):
-    """A stage's row of the changelog.
-
-    Attributes:
-        rev: of the last record that the stage emitted for the contact.
-        snapshot: of its state.
-        kept_ms: the snapshot is whole, and holds audio up to here; 0 otherwise.
-    """
-
-    rev: int
-    snapshot: bytes
-    kept_ms: int
+_Row = tuple[int, bytes]  # revision and snapshot
+Span = tuple[int, int]  # first and last offset
 
 
 @dataclass(slots=True)
@@ -63,9 +53,26 @@ class _Step:
 class Task:
     """See the module; one instance lives from an assignment to its loss and has one epoch."""
 
-    def __init__(self, group: Group, machines: dict[str, Machine[Any]], epoch: int, offsets: dict[str, int]) -> None:
-        """Begin at `offsets`, the next offset of each input topic, with outputs held back until `release`."""
+    def __init__(
+        self,
+        group: Group,
+        machines: dict[str, Machine[Any]],
+        epoch: int,
+        offsets: dict[str, int],
+        *,
+        can_park: bool = True,
+    ) -> None:
+        """Begin at `offsets`, the next offset of each input topic, with outputs held back until `release`.
+
+        Args:
+            group: its stages.
+            machines: by stage.
+            epoch: stamped on what they write.
+            offsets: by input topic.
+            can_park: the engine reads the `spans` of a changelog again.
+        """
         self.epoch = epoch
+        self._can_park = can_park
         self.positions = dict(offsets)  # the next offset of each input topic
         self._lead = group.inputs[0]
         self._is_by_leg = group.keyed_by == "leg"
@@ -112,10 +119,20 @@ class Task:
         if stage == SHUT:
             self._contacts.shut[key] = msgspec.msgpack.decode(value, type=_Shut)
             return
-        rev, snapshot, kept_ms = msgspec.msgpack.decode(value, type=StateRow)
-        contact = self._contacts.touch(key)
-        contact.cells[stage] = Cell(self._machines[stage].restore(snapshot), rev)
-        contact.kept_ms = max(contact.kept_ms, kept_ms)
+        if stage == PARKED:
+            self._contacts.touch(key).is_parked = True
+            return
+        rev, snapshot = msgspec.msgpack.decode(value, type=_Row)
+        self._contacts.touch(key).cells[stage] = Cell(self._machines[stage].restore(snapshot), rev)
+
+    def hear_again(self, given: Input) -> Effects:
+        """Take one record of `spans`, before `resume`; it counts where it is a parked contact's audio."""
+        key = self.key_of(given)
+        contact = self._contacts.find(key)
+        if contact is None or not contact.is_parked or not isinstance(given.record, AudioFrame):
+            return Effects()
+        self._contacts.keep_audio(key, contact, given.offset, _end_ms(given.record))
+        return self._advance(key, contact, given)
 
     def resume(self) -> Effects:
         """Open the asks that restored states leave open."""
@@ -143,8 +160,13 @@ class Task:
         if shut is not None:
             return Effects(refusal=RecordRefused(shut[0]), is_follower=True)
         contact = self._contacts.touch(key)
+        if given.topic == self._lead and (not contact.audio or given.offset > contact.audio[-1][0]):
+            self._unpark(key, contact)
         if self._replayers and isinstance(given.record, AudioFrame):
             self._contacts.keep_audio(key, contact, given.offset, _end_ms(given.record))
+        return self._advance(key, contact, given)
+
+    def _advance(self, key: bytes, contact: Contact, given: Input) -> Effects:
         step = _Step(key, contact, given.cause_ms)
         step.work.extend([(stage, given.record) for stage in self._readers[given.topic]])
         if isinstance(given.record, Watermark) and given.record.is_end:
@@ -290,8 +312,8 @@ class Task:
     def _withdraw(self, key: bytes, contact: Contact) -> list[tuple[str, bytes, str]]:
         open_asks = [(stage, key, ask_id) for stage, asks in contact.asks.items() for ask_id in asks]
         contact.asks.clear()
+        self._unpark(key, contact)
         contact.audio.clear()
-        contact.kept_ms = 0
         return open_asks
 
     def _tidy(self) -> None:
@@ -299,6 +321,7 @@ class Task:
         for key in self._contacts.over():
             gone = self._contacts.drop(key)
             self._changed.update((stage, key) for stage in gone.cells)
+            self._unpark(key, gone)
             if key not in self._contacts.shut:
                 self._shut(key, OVER)
         if self._contacts.broker_ms - self._tidied_ms < _TIDY_MS:
@@ -313,41 +336,40 @@ class Task:
             shut = self._contacts.shut.get(key)
             return msgspec.msgpack.encode(shut) if shut else None
         contact = self._contacts.find(key)
+        if stage == PARKED:
+            audio = contact.audio if contact and contact.is_parked else None
+            return msgspec.msgpack.encode((audio[0][0], audio[-1][0])) if audio else None
         cell = contact.cells.get(stage) if contact else None
-        if contact is None or cell is None:
-            return None
-        snapshot = self._machines[stage].snapshot(cell.state, is_whole=self._keeps_audio(contact))
-        return msgspec.msgpack.encode(StateRow(cell.rev, snapshot, contact.kept_ms))
-
-    def _keeps_audio(self, contact: Contact) -> bool:
-        """Whether a contact's snapshots have to hold audio: what is needed of it would not be read again."""
-        if contact.kept_ms:
-            needed = self._needed_from_ms(contact)
-            if needed is None or needed >= contact.kept_ms:
-                contact.kept_ms = 0
-        return contact.kept_ms > 0
+        return msgspec.msgpack.encode((cell.rev, self._machines[stage].snapshot(cell.state))) if cell else None
 
     def _resume_offsets(self) -> dict[str, int]:
-        """The positions, but on the lead topic no later than the oldest audio that some live contact needs again.
+        """The positions, but on the lead topic no later than the oldest audio that some contact needs again.
 
-        A contact that has stalled, without an end, would hold all takeovers back: its audio goes to the changelog.
+        One that stalls without an end is parked: where its audio lies goes to the changelog, and the others go on.
         """
         offsets = dict(self.positions)
         for key, contact in self._contacts.replaying:
             needed = self._needed_from_ms(contact)
             while contact.audio and (needed is None or contact.audio[0][1] <= needed):
                 contact.audio.popleft()
-            if needed is None or not contact.audio:
-                continue
-            until_ms = contact.audio[-1][1]
-            if self._contacts.is_stalled(contact) and until_ms - needed <= KEPT_LIMIT_MS:
-                contact.kept_ms = until_ms
-                contact.audio.clear()
-                self._changed.update((name, key) for name in self._replayers if name in contact.cells)
-            else:
+            if not contact.audio:
+                self._unpark(key, contact)
+            elif not contact.is_parked and self._may_park(contact):
+                contact.is_parked = True
+                self._changed.add((PARKED, key))
+            if contact.audio and not contact.is_parked:
                 offsets[self._lead] = min(offsets[self._lead], contact.audio[0][0])
         self._contacts.forget_audio()
         return offsets
+
+    def _may_park(self, contact: Contact) -> bool:
+        length_ms = contact.audio[-1][1] - contact.audio[0][1]
+        return self._can_park and self._contacts.is_stalled(contact) and length_ms <= PARKED_LIMIT_MS
+
+    def _unpark(self, key: bytes, contact: Contact) -> None:
+        if contact.is_parked:
+            contact.is_parked = False
+            self._changed.add((PARKED, key))
 
     def _needed_from_ms(self, contact: Contact) -> int | None:
         times = [
@@ -357,6 +379,18 @@ class Task:
             and (time_ms := self._machines[name].replay_from_ms(contact.cells[name].state)) is not None
         ]
         return min(times, default=None)
+
+
+def spans(rows: Mapping[bytes, bytes]) -> dict[bytes, Span]:
+    """Return the first and last offset between which the lead topic is read again, by the key of its records."""
+    found: dict[bytes, Span] = {}
+    for row, value in rows.items():
+        if row != NAME_ROW and (place := _parts(row))[0] == PARKED:
+            first, last = msgspec.msgpack.decode(value, type=Span)
+            key = keys.conversation_of(place[1])
+            known = found.get(key, (first, last))
+            found[key] = min(first, known[0]), max(last, known[1])
+    return found
 
 
 def _replays(machine: Machine[Any]) -> bool:

@@ -111,14 +111,6 @@ class Received(Volatile):
         self.chunks: dict[int, bytes] = {}
         self.until_sample = 0
 
-    def kept(self) -> object:
-        """See `Volatile`."""
-        return (self.until_sample, self.chunks) if self.chunks else None
-
-    def take(self, kept: tuple[int, dict[int, bytes]]) -> None:
-        """See `Volatile`."""
-        self.until_sample, self.chunks = kept
-
 
 @dataclass(slots=True)
 class TrackState:

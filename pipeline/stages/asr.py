@@ -105,15 +105,6 @@ class Pcm(Volatile):
         """The memory of the blocks."""
         return sum(map(getsizeof, self._blocks))
 
-    def kept(self) -> object:
-        """See `Volatile`."""
-        return None if self.end_sample < 0 else (self.first_sample, self.end_sample, b"".join(self._blocks))
-
-    def take(self, kept: tuple[int, int, bytes]) -> None:
-        """See `Volatile`."""
-        self.first_sample, self.end_sample, block = kept
-        self._blocks.append(block)
-
     def append(self, first_sample: int, block: bytes) -> None:
         """Take a block; what is here already is skipped, a hole becomes silence."""
         if not self._blocks:

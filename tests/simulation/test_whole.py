@@ -34,7 +34,7 @@ class Faults(RuleBasedStateMachine):
 
     @initialize(number=st.sampled_from((0, 1)), stalled_ms=st.sampled_from((0, contacts.STALLED_MS)))
     def begin(self, number: int, stalled_ms: int) -> None:
-        contacts.STALLED_MS = stalled_ms  # 0: every contact's audio is in the changelog
+        contacts.STALLED_MS = stalled_ms  # 0: every contact is parked at every checkpoint
         self.trial = [*trials().values()][number]
         self.world = World(self.trial.script)
         self.acts: list[Act] = []

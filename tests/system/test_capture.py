@@ -50,7 +50,7 @@ from topics.records import (
     Watermark,
 )
 
-pytestmark = pytest.mark.kafka
+pytestmark = pytest.mark.system
 
 START_MS = 1_800_000_000_000
 PARTITIONS = 4
