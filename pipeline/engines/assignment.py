@@ -11,6 +11,7 @@ compare-and-swap between owners.
 """
 
 import asyncio
+import logging
 import threading
 import time
 from collections.abc import Coroutine, Iterator, Sequence
@@ -24,11 +25,13 @@ from pipeline.engines import commits, failpoints, membership
 from pipeline.engines.intake import Arrival
 from pipeline.engines.membership import Orphans
 from pipeline.engines.tables import read_changelogs, read_spans
-from pipeline.engines.task import spans
+from pipeline.engines.task import read_until, spans
 from pipeline.engines.watchdog import Watchdog
 from pipeline.errors import EngineFault
 from pipeline.topology import Group
 from topics import catalogue, clients
+
+_log = logging.getLogger(__name__)
 
 POLL_S = 0.1
 BATCH = 500
@@ -258,9 +261,12 @@ class Assignment:
         offsets, ends = {}, {}
         for topic, one in zip(self._group.inputs, committed, strict=True):
             low, ends[topic] = self._limits(one)
-            offsets[topic] = one.offset if one.offset >= 0 else low
-            if offsets[topic] < low:
-                raise EngineFault(clients.LOST)
+            offsets[topic] = max(one.offset, low)
+            if 0 <= one.offset < low:
+                # Retention may take what would only be read again, for a contact that has stalled.
+                if topic != self._group.inputs[0] or name is None or read_until(name) < low:
+                    raise EngineFault(clients.LOST)
+                _log.warning("audio that may be needed again is gone", extra={"partition": one.partition})
         return Position(epoch + 1, offsets, ends), name
 
     def _limits(self, one: TopicPartition) -> tuple[int, int]:

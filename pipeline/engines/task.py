@@ -237,7 +237,7 @@ class Task:
         self._tidy()
         offsets = self._resume_offsets()
         self._checkpoints += 1
-        name = f"{self.epoch}.{self._checkpoints}"
+        name = f"{self.epoch}.{self._checkpoints}@{self.positions[self._lead]}"
         rows = [(_row(stage, key), self._value(stage, key)) for stage, key in sorted(self._changed)]
         self._changed.clear()
         self._has_moved = False
@@ -379,6 +379,11 @@ class Task:
             and (time_ms := self._machines[name].replay_from_ms(contact.cells[name].state)) is not None
         ]
         return min(times, default=None)
+
+
+def read_until(name: str) -> int:
+    """Return up to which offset the lead topic had been read at a checkpoint; what is before is read again at most."""
+    return int(name.partition("@")[2])
 
 
 def spans(rows: Mapping[bytes, bytes]) -> dict[bytes, Span]:

@@ -4,6 +4,8 @@ import asyncio
 import os
 import signal
 import time
+from collections.abc import Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import pytest
@@ -12,13 +14,15 @@ from confluent_kafka import TopicPartition
 from pipeline import broker as embedded
 from pipeline.engines.kafka import KafkaWorker
 from pipeline.errors import EngineFault
+from pipeline.machine import Machine
+from pipeline.topology import Stage
 from tests.pipeline.engines.stations import COUNTER, LIMIT_S, Place, said
 from tests.simulation import scripts
 from tests.simulation.crashes import quiet
 from tests.simulation.outcome import finals
 from topics import clients, deadletters
 from topics.clients import GroupProtocol
-from topics.records import ContactEvent, Moments, Record, Turn
+from topics.records import AudioFrame, ContactEvent, Moments, Record, SpeechMark, Turn
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -90,6 +94,54 @@ async def test_a_position_that_was_lost_to_retention_is_said(place: Place) -> No
     with pytest.raises(EngineFault, match="retention"):
         async with place.working(COUNTER) as (_, running):
             await asyncio.wait({running}, timeout=LIMIT_S)
+
+
+@dataclass
+class Heard:
+    frames: int = 0
+
+
+class Keeper(Machine[Heard]):
+    """Counts audio records, and may need every one of them again."""
+
+    state = Heard
+
+    def on_record(self, state: Heard, record: Record) -> Sequence[Record]:
+        assert isinstance(record, AudioFrame)
+        state.frames += 1
+        return (SpeechMark("t", "c", 1, "agent", record.agent_first_sample, state.frames),)
+
+    def replay_from_ms(self, state: Heard) -> int | None:
+        return 0
+
+
+KEEPER = (Stage("keeper", "keeper", ("audio.frames",), ("speech.marks",), Keeper),)
+
+
+async def test_audio_that_would_only_be_read_again_may_be_gone(broker: str, prefix: str) -> None:
+    """A contact without an end holds it back; overnight nothing comes, and retention takes it."""
+    place = Place(broker, prefix)
+    place.create(KEEPER)
+
+    def frame(n: int) -> tuple[str, bytes, Record]:
+        return "audio.frames", b"t|c", AudioFrame("t", "c", 1, 8 * n, b"\0" * 16, 8 * n, b"\0" * 16)
+
+    place.send(frame(n) for n in range(3))
+    async with place.working(KEEPER):
+        await asyncio.to_thread(place.until, ["speech.marks"], lambda found: len(found) == 3)
+    (committed,) = place.committed("keeper", ["audio.frames"])
+    assert 0 == committed.offset
+    client = clients.admin(broker)
+    for deleted in client.delete_records([TopicPartition(prefix + "audio.frames", 0, 2)]).values():
+        deleted.result(LIMIT_S)
+    async with place.working(KEEPER):
+        place.send([frame(3)])
+        found = await asyncio.to_thread(place.until, ["speech.marks"], lambda found: marks(found)[-1] == (24, 5))
+    assert [(0, 1), (8, 2), (16, 3)] == marks(found)[:3]
+
+
+def marks(found: list[Record]) -> list[tuple[int, int | None]]:
+    return [(one.first_sample, one.end_sample) for one in found if isinstance(one, SpeechMark)]
 
 
 async def test_a_failing_service_is_an_answer(place: Place) -> None:

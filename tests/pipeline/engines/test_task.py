@@ -9,7 +9,7 @@ from pipeline.engines import task as task_module
 from pipeline.engines.contacts import GIVE_UP_MS, QUIET_MS, STALLED_MS, STEP_LIMIT_MS
 from pipeline.engines.effects import Checkpoint, Effects, Input, Output
 from pipeline.engines.revisions import REVISIONS_PER_EPOCH
-from pipeline.engines.task import NAME_ROW, Task, spans
+from pipeline.engines.task import NAME_ROW, Task, read_until, spans
 from pipeline.errors import EngineFault, RecordRefused
 from pipeline.machine import Ask, Machine
 from pipeline.topology import Stage, group_of
@@ -315,7 +315,8 @@ def test_a_checkpoint_holds_what_changed_and_its_name() -> None:
         row.decode() for row, _ in first.rows
     )
     assert {"transcript.words": 5} == first.offsets
-    assert ("2.1", b"2.1") == (first.name, dict(first.rows)[NAME_ROW])
+    assert ("2.1@5", b"2.1@5") == (first.name, dict(first.rows)[NAME_ROW])
+    assert 5 == read_until(first.name)
     assert not task.has_moved
     task.skip("transcript.words", 5)
     assert [NAME_ROW] == [row for row, _ in task.checkpoint().rows]
