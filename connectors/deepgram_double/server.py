@@ -9,19 +9,17 @@ Owns admission: keys, the limit of connections at once, and the faults of a hand
 import asyncio
 import uuid
 from dataclasses import dataclass
-from typing import Final
 
 from aiohttp import web
 
 from connectors.deepgram_double import requests
 from connectors.deepgram_double.connection import Connection
-from connectors.deepgram_double.faults import Fault, Plan, Refuse, SlowStart
+from connectors.deepgram_double.faults import Plan, Refuse, SlowStart
+from connectors.deepgram_double.messages import Session
 from connectors.deepgram_double.requests import Format, refusal
 from connectors.deepgram_double.results import Listening
 from connectors.deepgram_double.script import Script
 from connectors.deepgram_double.turns import Turns
-
-_UPGRADE: Final = "websocket"
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,11 +53,11 @@ class Server:
         """
         self.url = ""
         self.handshakes = 0
+        self.open_connections = 0
         self.connections: list[Connection] = []
         self._script = script
         self._limits = limits
         self._plan = plan
-        self._open = 0
 
     def application(self) -> web.Application:
         """Build the aiohttp application."""
@@ -69,19 +67,20 @@ class Server:
         return app
 
     async def _listen_v1(self, request: web.Request) -> web.StreamResponse:
-        faults = await self._admit(request)
+        number = await self._admit(request)
         asked = requests.read_v1(request)
-        return await self._talk(request, asked.format, Listening(asked, self._script, str(uuid.uuid4())), faults)
+        return await self._talk(request, number, asked.format, Listening(asked, self._script, str(uuid.uuid4())))
 
     async def _listen_v2(self, request: web.Request) -> web.StreamResponse:
-        faults = await self._admit(request)
+        number = await self._admit(request)
         asked = requests.read_v2(request)
-        return await self._talk(request, asked.format, Turns(asked, self._script, str(uuid.uuid4())), faults)
+        return await self._talk(request, number, asked.format, Turns(asked, self._script, str(uuid.uuid4())))
 
-    async def _admit(self, request: web.Request) -> tuple[Fault, ...]:
+    async def _admit(self, request: web.Request) -> int:
+        """Let the faults of a handshake happen, and refuse what the service would; return the handshake's number."""
         self.handshakes += 1
-        faults = self._plan.of(self.handshakes)
-        for fault in faults:
+        number = self.handshakes
+        for fault in self._plan.of(number):
             match fault:
                 case Refuse(status=status):
                     raise refusal(status)
@@ -90,17 +89,15 @@ class Server:
         key = requests.key(request.headers)
         if not key or self._limits.keys and key not in self._limits.keys:
             raise refusal(401)
-        if self._open >= self._limits.connections:
+        if self.open_connections >= self._limits.connections:
             raise refusal(429)
-        return faults
+        return number
 
-    async def _talk(
-        self, request: web.Request, audio: Format, session: Listening | Turns, faults: tuple[Fault, ...]
-    ) -> web.StreamResponse:
-        connection = Connection(self.handshakes, audio, session, faults)
+    async def _talk(self, request: web.Request, number: int, audio: Format, session: Session) -> web.StreamResponse:
+        connection = Connection(number, audio, session, self._plan.of(number))
         self.connections.append(connection)
-        self._open += 1
+        self.open_connections += 1
         try:
             return await connection.serve(request, self._script.latency_s, self._limits.idle_s)
         finally:
-            self._open -= 1
+            self.open_connections -= 1

@@ -3,6 +3,7 @@
 import json
 from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
+from socket import SHUT_RDWR
 from typing import Any
 
 import aiohttp
@@ -90,6 +91,10 @@ class Socket:
 
     async def frame(self, limit_s: float = WAIT_S) -> aiohttp.WSMessage:
         return await self._socket.receive(limit_s)
+
+    def hang_up(self) -> None:
+        """Be gone, without a close frame."""
+        self._socket.get_extra_info("socket").shutdown(SHUT_RDWR)
 
     async def rest(self) -> tuple[list[Json], int | None, str]:
         """Return what comes until the connection ends, its close code (1006 without a close frame) and reason."""

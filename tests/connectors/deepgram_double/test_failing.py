@@ -12,6 +12,7 @@ from connectors.deepgram_double.faults import (
     Close,
     Complaint,
     Drop,
+    Fault,
     HalfOpen,
     NotJson,
     Refuse,
@@ -24,6 +25,7 @@ from pipeline.errors import PeerUnavailable
 from tests.connectors.deepgram_double.callers import (
     ASKED,
     KEY,
+    WAIT_S,
     connected,
     doubling,
     finals,
@@ -187,6 +189,22 @@ async def test_half_open_connection_takes_everything_and_answers_nothing() -> No
             await socket.frame(0.5)
 
 
+@pytest.mark.parametrize(
+    "fault", [Stall(connections=(1,)), HalfOpen(connections=(1,)), Slow(for_s=60, connections=(1,))]
+)
+async def test_client_that_hangs_up_gives_its_place_back(fault: Fault) -> None:
+    async with doubling(fault, connections=1) as server, asyncio.timeout(WAIT_S):
+        async with connected(server) as socket:
+            await socket.media(pcm(end_ms=1_500))
+            assert 429 == (await refused(server))[0]
+            socket.hang_up()
+            while server.open_connections:
+                await asyncio.sleep(0.01)
+        async with connected(server) as socket:
+            await socket.media(pcm(end_ms=1_500))
+            assert ["zero"] == words([await socket.next()])
+
+
 async def test_everything_is_late_in_its_order() -> None:
     loop = asyncio.get_running_loop()
     async with doubling(Slow(for_s=0.2), latency_s=0.1) as server, connected(server) as socket:
@@ -196,6 +214,20 @@ async def test_everything_is_late_in_its_order() -> None:
         messages, code, _ = await socket.rest()
         assert 0.3 <= loop.time() - begun_s
     assert (["zero", "one"], 1_000) == (words(messages), code)
+
+
+async def test_connection_keeps_the_number_of_its_handshake() -> None:
+    async with doubling(SlowStart(for_s=0.2, connections=(1,)), Refuse(503, connections=(2,))) as server:
+
+        async def first() -> list[int]:
+            async with connected(server):
+                return [one.number for one in server.connections]
+
+        slow = asyncio.create_task(first())
+        while not server.handshakes:
+            await asyncio.sleep(0.01)
+        assert 503 == (await refused(server))[0]
+        assert [1] == await slow
 
 
 async def test_handshake_may_take_its_time() -> None:

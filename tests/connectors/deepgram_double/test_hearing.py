@@ -11,11 +11,11 @@ from hypothesis import strategies as st
 
 from connectors import files
 from connectors.deepgram_double.hearing import BLOCK_SAMPLES, Decoder, Ear, find
-from connectors.deepgram_double.script import read
+from connectors.deepgram_double.script import Script, read
 from pipeline.audio.pcm import Samples
 from pipeline.cli import demo_file
 from pipeline.errors import InputError
-from tests.connectors.deepgram_double.callers import SAID, noise, pcm, script, silence
+from tests.connectors.deepgram_double.callers import SAID, noise, pcm, script, silence, voice
 from topics.records import SAMPLES_PER_MS
 
 pytestmark = pytest.mark.unit
@@ -115,14 +115,39 @@ def test_bounds_of_all_codes_hold_every_sample(encoding: str, encoded: Callable[
     assert ((bounds[:, 0] <= every) & (every <= bounds[:, 1])).all()
 
 
-def test_channels_are_heard_by_themselves() -> None:
-    both = np.stack((noise("agent"), noise("customer")), axis=-1).tobytes()
-    decoder, ears = Decoder("linear16", 2, is_multichannel=True), (Ear(script()), Ear(script()))
+def linear(samples: Samples) -> bytes:
+    return samples.tobytes()
+
+
+@pytest.mark.parametrize(("encoding", "encoded"), [("linear16", linear), ("mulaw", mu_law), ("alaw", a_law)])
+def test_channels_are_heard_by_themselves(encoding: str, encoded: Callable[[Samples], bytes]) -> None:
+    both = encoded(np.stack((noise("agent"), noise("customer")), axis=-1).reshape(-1))
+    decoder, ears = Decoder(encoding, 2, is_multichannel=True), (Ear(script()), Ear(script()))
     heard: list[list[str]] = [[], []]
     for step in decoder.steps(both):
         for ear, block, texts in zip(ears, step, heard, strict=True):
             texts += [word.text for word in ear.hear(block)]
     assert [["four", "five"], ["zero", "one", "two", "three"]] == heard
+
+
+def test_place_that_was_taken_for_another_is_mended() -> None:
+    samples = noise("customer")
+    samples[8_000:8_400] = samples[800:1_200]  # 50 ms from 100 ms on stand there again from 1,000 ms on
+    ear = Ear(Script({"customer": voice(samples, [("mended", 1_010, 1_300)])}))
+    blocks = Decoder("linear16", 1, is_multichannel=False).steps(samples[8_000:12_000].tobytes())
+    (word,) = (word for block in blocks for word in ear.hear(block[0]))
+    assert (10, 300) == (word.start_sample // SAMPLES_PER_MS, word.end_sample // SAMPLES_PER_MS)
+
+
+def test_word_that_was_told_is_not_told_again_when_a_place_is_mended() -> None:
+    samples = noise("customer")
+    samples[8_000:12_000] = samples[:4_000]  # the first 500 ms, with their word, stand there again
+    ear = Ear(
+        Script({"customer": voice(samples, [("same", 100, 300), ("same", 1_100, 1_300), ("other", 1_450, 1_700)])})
+    )
+    blocks = Decoder("linear16", 1, is_multichannel=False).steps(samples[8_000:16_000].tobytes())
+    heard = [(word.text, word.start_sample // SAMPLES_PER_MS) for block in blocks for word in ear.hear(block[0])]
+    assert [("same", 100), ("other", 450)] == heard
 
 
 @settings(max_examples=30)
