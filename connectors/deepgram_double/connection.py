@@ -179,7 +179,8 @@ class Connection:
             elif frame.type == WSMsgType.PING:
                 self._outlet.put(bytes(frame.data))
             elif frame.type != WSMsgType.PONG:
-                await self._hung_up(frame)
+                code = frame.data if frame.type == WSMsgType.CLOSE else None
+                self._say([End(code or WSCloseCode.OK)])
 
     async def _take(self, frame: WSMessage) -> None:
         if self._is_deaf:
@@ -190,12 +191,6 @@ class Connection:
             await self._hear(frame.data)
         else:
             self._say(self._session.hear(b""))
-
-    async def _hung_up(self, frame: WSMessage) -> None:
-        if self._is_deaf:
-            await _wait(None)  # the handler is cancelled when the socket is gone
-        self._is_over = True
-        self._outlet.put(End(frame.data if frame.type == WSMsgType.CLOSE and frame.data else WSCloseCode.OK))
 
     async def _hear(self, data: bytes) -> None:
         """Take audio, and let every fault happen in its place; what follows the end of the connection is not heard."""
@@ -209,7 +204,7 @@ class Connection:
         self._listen(data)
 
     def _listen(self, data: bytes) -> None:
-        if data and not self._is_over and not self._is_deaf:
+        if data and not self._is_over:
             self.received_bytes += len(data)
             self._say(self._session.hear(data))
 
@@ -220,11 +215,10 @@ class Connection:
                 self._is_over = True
             case Close(code=code, reason=reason):
                 self._say([End(code, reason)])
-            case Stall(side=side, for_s=for_s):
-                if side != "read":
-                    self._outlet.put(Pause(for_s))
-                if side != "send":
-                    await _wait(for_s)
+            case Stall(side="send", for_s=for_s):
+                self._outlet.put(Pause(for_s))
+            case Stall(for_s=for_s):
+                await _wait(for_s)
             case HalfOpen():
                 self._outlet.put(Pause(None))
                 self._is_deaf = True

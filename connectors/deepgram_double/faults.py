@@ -66,12 +66,13 @@ class Close(Placed):
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Stall(Placed):
-    """For a while, or for good without `for_s`, nothing is read, nothing is sent, or neither.
+    """For a while, or for good without `for_s`, nothing is read, or nothing is sent.
 
-    What is not read fills the buffers of both machines; what is not sent, pongs too, comes afterwards, all at once.
+    What is not read is not answered, and fills the buffers of both sides until the client cannot send. What is not
+    sent, pongs too, comes afterwards, all at once.
     """
 
-    side: Literal["read", "send", "both"] = "both"
+    side: Literal["read", "send"] = "read"
     for_s: float | None = None
 
 

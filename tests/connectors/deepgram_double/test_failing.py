@@ -7,7 +7,7 @@ from typing import Any
 import aiohttp
 import pytest
 
-from connectors.deepgram_double import Plan, Serving, serve
+from connectors.deepgram_double import Plan, Server, Serving, serve
 from connectors.deepgram_double.faults import (
     Close,
     Complaint,
@@ -36,16 +36,23 @@ from tests.connectors.deepgram_double.callers import (
 
 pytestmark = pytest.mark.unit
 
+UPGRADE = {
+    "Connection": "Upgrade",
+    "Upgrade": "websocket",
+    "Sec-WebSocket-Version": "13",
+    "Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ==",
+}
 
-async def refused(server: Any, path: str = "/v1/listen", key: str = KEY, **asked: str) -> tuple[int, dict[str, str]]:
+
+async def refused(
+    server: Server, path: str = "/v1/listen", authorization: str = f"Token {KEY}", **asked: str
+) -> tuple[int, dict[str, str]]:
     """Return status and body of a handshake that must be refused; its error stands in the header too."""
-    headers = {"Authorization": f"Token {key}"} if key else {}
+    headers = {"Authorization": authorization} if authorization else {}
     url = server.url.replace("ws://", "http://") + path
-    upgrade = {"Connection": "Upgrade", "Upgrade": "websocket", "Sec-WebSocket-Version": "13"}
-    nonce = {"Sec-WebSocket-Key": "dGhlIHNhbXBsZSBub25jZQ=="}
     async with (
         aiohttp.ClientSession() as session,
-        session.get(url, params=ASKED | asked, headers=headers | upgrade | nonce) as response,
+        session.get(url, params=ASKED | asked, headers=headers | UPGRADE) as response,
     ):
         body: dict[str, str] = json.loads(await response.text())
         assert response.headers["dg-error"] == body["err_msg"]
@@ -63,10 +70,22 @@ async def test_handshake_is_refused_as_planned_and_the_next_is_not(status: Any) 
         assert 2 == server.handshakes
 
 
-async def test_key_is_needed() -> None:
+@pytest.mark.parametrize("authorization", ["", "Token", "Token ", "Basic a2V5", KEY])
+async def test_key_is_needed(authorization: str) -> None:
     async with doubling() as server:
-        status, body = await refused(server, key="")
+        status, body = await refused(server, authorization=authorization)
     assert (401, "INVALID_AUTH") == (status, body["err_code"])
+
+
+@pytest.mark.parametrize("authorization", ["Token right", "token right", "Bearer right"])
+async def test_key_is_let_in_by_either_scheme(authorization: str) -> None:
+    async with doubling(keys=frozenset({"right"})) as server:
+        headers = {"Authorization": authorization}
+        async with (
+            aiohttp.ClientSession() as session,
+            session.ws_connect(f"{server.url}/v1/listen", params=ASKED, headers=headers) as socket,
+        ):
+            assert not socket.closed
 
 
 async def test_one_connection_too_many_is_refused_until_another_ends() -> None:
@@ -158,14 +177,22 @@ async def test_close_has_the_code_that_was_planned() -> None:
     assert (["zero"], 1_012, "restart") == (words(messages), code, reason)
 
 
-async def test_stall_of_sending_holds_messages_back_and_pongs_too() -> None:
+async def test_stall_of_sending_holds_messages_back() -> None:
     loop = asyncio.get_running_loop()
     async with doubling(Stall(side="send", for_s=0.3)) as server, connected(server) as socket:
         begun_s = loop.time()
         await socket.media(pcm(end_ms=1_500))
         assert ["zero"] == words([await socket.next()])
         assert loop.time() - begun_s >= 0.3
-        assert 1.5 == server.connections[0].received_s
+
+
+async def test_stall_of_sending_goes_on_reading() -> None:
+    async with doubling(Stall(side="send")) as server, connected(server) as socket, asyncio.timeout(WAIT_S):
+        await socket.media(pcm(end_ms=1_500))
+        while server.connections[0].received_s < 1.5:
+            await asyncio.sleep(0.01)
+        with pytest.raises(TimeoutError):
+            await socket.frame(0.2)
 
 
 async def test_stall_of_reading_leaves_audio_unheard_for_a_while() -> None:
@@ -187,6 +214,30 @@ async def test_half_open_connection_takes_everything_and_answers_nothing() -> No
         await socket.say("CloseStream")
         with pytest.raises(TimeoutError):
             await socket.frame(0.5)
+        async with asyncio.timeout(WAIT_S):
+            for _ in range(80):
+                await socket.media(bytes(200_000))  # in all more than the buffers of a socket hold
+
+
+@pytest.mark.parametrize(("how", "packet"), [("close", "FIN"), ("reset", "RST")])
+async def test_drop_ends_with_the_packet_that_was_planned(how: Any, packet: str) -> None:
+    async with doubling(Drop(how=how)) as server:
+        assert packet == await last_packet(server)
+
+
+async def last_packet(server: Server) -> str:
+    """Shake hands on a bare TCP socket; return whether the connection ended with FIN or RST."""
+    reader, writer = await asyncio.open_connection("127.0.0.1", int(server.url.rpartition(":")[2]))
+    headers = "".join(f"{name}: {value}\r\n" for name, value in (UPGRADE | {"Authorization": "Token key"}).items())
+    writer.write(f"GET /v1/listen?model=nova-3 HTTP/1.1\r\nHost: x\r\n{headers}\r\n".encode())
+    try:
+        while await reader.read(65_536):
+            pass
+    except ConnectionResetError:
+        return "RST"
+    finally:
+        writer.close()
+    return "FIN"
 
 
 @pytest.mark.parametrize(
