@@ -138,13 +138,13 @@ async def test_connection_without_audio_is_closed() -> None:
 
 async def test_keep_alive_keeps_a_connection_without_audio() -> None:
     loop = asyncio.get_running_loop()
-    async with doubling(idle_s=0.5) as server, connected(server) as socket:
+    async with doubling(idle_s=1.0) as server, connected(server) as socket:
         begun_s = loop.time()
         for _ in range(4):
             with pytest.raises(TimeoutError):
-                await socket.frame(0.2)
+                await socket.frame(0.3)
             await socket.say("KeepAlive")
-        assert loop.time() - begun_s > 0.7
+        assert loop.time() - begun_s > 1.0
         await socket.media(pcm(end_ms=1_500))
         assert ["zero"] == words([await socket.next()])
 
@@ -195,25 +195,33 @@ async def test_stall_of_sending_goes_on_reading() -> None:
             await socket.frame(0.2)
 
 
-async def test_stall_of_reading_leaves_audio_unheard_for_a_while() -> None:
+async def test_stall_of_reading_is_heard_afterwards() -> None:
+    loop = asyncio.get_running_loop()
     async with doubling(Stall(after_s=1.0, side="read", for_s=0.3)) as server, connected(server) as socket:
-        loop = asyncio.get_running_loop()
-        await socket.media(pcm(end_ms=1_000))
-        await socket.media(pcm(start_ms=1_000, end_ms=1_500))
-        assert ["zero"] == words([await socket.next()])
         begun_s = loop.time()
+        await socket.media(pcm(end_ms=1_500))
+        assert ["zero"] == words([await socket.next()])
+        await socket.say("CloseStream")
+        assert ["one"] == words((await socket.rest())[0])
+        assert loop.time() - begun_s >= 0.3
+
+
+async def test_stall_of_reading_leaves_audio_unheard() -> None:
+    async with doubling(Stall(after_s=1.0, side="read")) as server, connected(server) as socket:
+        await socket.media(pcm(end_ms=1_500))
+        assert ["zero"] == words([await socket.next()])
+        with pytest.raises(TimeoutError):
+            await socket.frame(0.2)
         assert 1.0 == server.connections[0].received_s
-        assert ["one"] == words([await socket.next()])
-        assert loop.time() - begun_s > 0.2
 
 
 async def test_half_open_connection_takes_everything_and_answers_nothing() -> None:
-    async with doubling(HalfOpen(after_s=1.0), idle_s=0.2) as server, connected(server) as socket:
+    async with doubling(HalfOpen(after_s=1.0), idle_s=1.0) as server, connected(server) as socket:
         await socket.media(pcm(end_ms=3_000))
         assert ["zero"] == words([await socket.next()])
         await socket.say("CloseStream")
         with pytest.raises(TimeoutError):
-            await socket.frame(0.5)
+            await socket.frame(1.2)
         async with asyncio.timeout(WAIT_S):
             for _ in range(80):
                 await socket.media(bytes(200_000))  # in all more than the buffers of a socket hold
