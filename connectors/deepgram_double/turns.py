@@ -151,14 +151,15 @@ class Turns:
         )
 
     def _configure(self, wanted: Message) -> Message:
-        limits = wanted.get("thresholds") or {}
+        was, limits = self._asked, _given(wanted.get("thresholds") or {})
         try:
+            eager = limits.get("eager_eot_threshold", was.eager_eot_threshold)
             asked = replace(
-                self._asked,
-                eot_threshold=float(limits.get("eot_threshold", self._asked.eot_threshold)),
-                eager_eot_threshold=limits.get("eager_eot_threshold", self._asked.eager_eot_threshold),
-                eot_timeout_ms=int(limits.get("eot_timeout_ms", self._asked.eot_timeout_ms)),
-                keyterms=tuple(wanted.get("keyterms", self._asked.keyterms)),
+                was,
+                eot_threshold=float(limits.get("eot_threshold", was.eot_threshold)),
+                eager_eot_threshold=None if eager is None else float(eager),
+                eot_timeout_ms=int(limits.get("eot_timeout_ms", was.eot_timeout_ms)),
+                keyterms=tuple(_given(wanted).get("keyterms", was.keyterms)),
             )
         except (TypeError, ValueError):
             return self._signed({"type": "ConfigureFailure", "description": "A threshold is not a number."})
@@ -175,3 +176,8 @@ class Turns:
 
     def _signed(self, message: Message) -> Message:
         return message | {"request_id": self.request_id, "sequence_id": next(self._sequence_ids)}
+
+
+def _given(wanted: Message) -> Message:
+    """Return what is set: a field that is null keeps its value."""
+    return {name: value for name, value in wanted.items() if value is not None}

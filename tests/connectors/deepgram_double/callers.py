@@ -54,6 +54,23 @@ def silence(length_ms: int) -> bytes:
     return bytes(length_ms * SAMPLES_PER_MS * 2)
 
 
+def mu_law(samples: Samples) -> bytes:
+    """Encode as G.711 has it: clipped, biased by 132, the exponent and four bits."""
+    magnitude = np.minimum(np.abs(samples.astype(np.int32)), 32_635) + 132
+    exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
+    code = (samples < 0) << 7 | exponent << 4 | magnitude >> exponent + 3 & 15
+    return bytes((~code).astype(np.uint8))
+
+
+def a_law(samples: Samples) -> bytes:
+    """Encode as most programs do: 13 bits, whose negative values are one off."""
+    short = samples.astype(np.int32) >> 3
+    magnitude = np.where(short < 0, ~short, short)
+    segment = np.searchsorted([0x1F, 0x3F, 0x7F, 0xFF, 0x1FF, 0x3FF, 0x7FF], magnitude)
+    code = segment << 4 | magnitude >> np.maximum(segment, 1) & 15
+    return bytes((code ^ np.where(short < 0, 0x55, 0xD5)).astype(np.uint8))
+
+
 def words(said: Iterable[Said | Json]) -> list[str]:
     """Return the words of the final results."""
     return [one["word"] for message in finals(said) for one in message["channel"]["alternatives"][0]["words"]]

@@ -15,7 +15,7 @@ from connectors.deepgram_double.script import Script, read
 from pipeline.audio.pcm import Samples
 from pipeline.cli import demo_file
 from pipeline.errors import InputError
-from tests.connectors.deepgram_double.callers import SAID, noise, pcm, script, silence, voice
+from tests.connectors.deepgram_double.callers import SAID, a_law, mu_law, noise, pcm, script, silence, voice
 from topics.records import SAMPLES_PER_MS
 
 pytestmark = pytest.mark.unit
@@ -27,23 +27,6 @@ def hear(data: bytes, encoding: str = "linear16") -> list[tuple[str, int, int]]:
     heard = [word for step in decoder.steps(data) for word in ear.hear(step[0])]
     heard += ear.hear(decoder.rest()[0])
     return [(word.text, word.start_sample // SAMPLES_PER_MS, word.end_sample // SAMPLES_PER_MS) for word in heard]
-
-
-def mu_law(samples: Samples) -> bytes:
-    """Encode as G.711 has it: clipped, biased by 132, the exponent and four bits."""
-    magnitude = np.minimum(np.abs(samples.astype(np.int32)), 32_635) + 132
-    exponent = np.floor(np.log2(magnitude)).astype(np.int32) - 7
-    code = (samples < 0) << 7 | exponent << 4 | magnitude >> exponent + 3 & 15
-    return bytes((~code).astype(np.uint8))
-
-
-def a_law(samples: Samples) -> bytes:
-    """Encode as most programs do: 13 bits, whose negative values are one off."""
-    short = samples.astype(np.int32) >> 3
-    magnitude = np.where(short < 0, ~short, short)
-    segment = np.searchsorted([0x1F, 0x3F, 0x7F, 0xFF, 0x1FF, 0x3FF, 0x7FF], magnitude)
-    code = segment << 4 | magnitude >> np.maximum(segment, 1) & 15
-    return bytes((code ^ np.where(short < 0, 0x55, 0xD5)).astype(np.uint8))
 
 
 COMPANDED = pytest.mark.parametrize(("encoding", "encoded"), [("mulaw", mu_law), ("alaw", a_law)])

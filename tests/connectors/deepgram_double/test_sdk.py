@@ -1,17 +1,26 @@
 """The double as deepgram-sdk sees it, sync and async, with every trap that was found in the SDK."""
 
 import asyncio
+import json
 from collections.abc import Awaitable, Callable
+from dataclasses import replace
 from typing import Any
 
+import numpy as np
 import pytest
 import websockets.exceptions
 from deepgram.core.api_error import ApiError
 from deepgram.core.events import EventType
 from deepgram.listen.v1.types.listen_v1configure import ListenV1Configure
+from deepgram.listen.v2.types.listen_v2configure import ListenV2Configure
+from deepgram.listen.v2.types.listen_v2configure_thresholds import ListenV2ConfigureThresholds
 
+from connectors import files
+from connectors.deepgram_double import read_script, serve
 from connectors.deepgram_double.faults import Close, NotJson, Stall, UnknownType
-from tests.connectors.deepgram_double.callers import WAIT_S, async_client, doubling, pcm, sync_client
+from connectors.deepgram_double.script import TRACKS
+from pipeline.cli import demo_file
+from tests.connectors.deepgram_double.callers import WAIT_S, async_client, doubling, mu_law, pcm, sync_client
 
 pytestmark = pytest.mark.unit
 
@@ -59,6 +68,27 @@ async def test_sync_client_hears_every_word() -> None:
     assert "Metadata" == messages[-1].type
 
 
+async def test_demo_call_is_heard_on_one_multichannel_socket() -> None:
+    call = files.read_call(demo_file("customer.wav"), demo_file("agent.wav"))
+    both = mu_law(np.stack((call.customer, call.agent), axis=-1).reshape(-1))
+    asked = ASKED | {"encoding": "mulaw", "channels": 2, "multichannel": True, "endpointing": 300}
+    heard: dict[int, list[tuple[str, int, int]]] = {0: [], 1: []}
+    script = replace(read_script(demo_file("reference.json"), call.customer, call.agent), latency_s=0)
+    async with serve(script) as server, async_client(server).listen.v1.connect(**asked) as socket:
+        for frame in frames(both):
+            await socket.send_media(frame)
+        await socket.send_close_stream()
+        async for message in socket:
+            if message.type == "Results":
+                words = message.channel.alternatives[0].words
+                times = [(word.word, round(word.start * 1_000), round(word.end * 1_000)) for word in words]
+                heard[message.channel_index[0]] += times
+    reference = json.loads(demo_file("reference.json").read_bytes())["words"]
+    for channel, track in enumerate(TRACKS):
+        words = [word for word in reference if word["track"] == track]
+        assert [(word["text"], word["start_ms"], word["end_ms"]) for word in words] == heard[channel]
+
+
 async def test_control_messages_of_the_sdk_are_understood() -> None:
     async with doubling() as server, async_client(server).listen.v1.connect(**ASKED) as socket:
         await socket.send_keep_alive()
@@ -82,6 +112,17 @@ async def test_async_client_of_v2_follows_turns() -> None:
     ends = [one for one in messages if one.type == "TurnInfo" and one.event == "EndOfTurn"]
     assert "Connected" == messages[0].type
     assert ["zero one", "two three"] == [one.transcript for one in ends]
+
+
+async def test_control_messages_of_v2_are_understood() -> None:
+    async with doubling() as server, async_client(server).listen.v2.connect(**V2) as socket:
+        await socket.send_configure(ListenV2Configure(thresholds=ListenV2ConfigureThresholds(eot_threshold=1.0)))
+        await socket.send_media(pcm(end_ms=1_150))
+        await socket.send_force_end_turn()
+        await socket.send_close_stream()
+        messages = [message async for message in socket]
+    assert 1.0 == messages[1].thresholds.eot_threshold
+    assert ["manual"] == [one.trigger for one in messages if one.type == "TurnInfo" and one.event == "EndOfTurn"]
 
 
 async def test_sync_client_of_v2_follows_turns() -> None:

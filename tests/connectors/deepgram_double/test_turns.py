@@ -105,8 +105,16 @@ def test_thresholds_can_be_changed_within_the_stream() -> None:
     assert [("StartOfTurn", 0, "zero")] == events(session.hear(pcm(end_ms=4_500)))
 
 
-def test_threshold_that_is_no_number_is_refused() -> None:
-    wanted = {"type": "Configure", "thresholds": {"eot_threshold": "high"}}
+def test_field_that_is_null_keeps_its_value() -> None:
+    wanted = {"type": "Configure", "thresholds": {"eot_threshold": None, "eot_timeout_ms": 900}, "keyterms": None}
+    taken = only(turns(keyterms=("trunk line",)).obey(json.dumps(wanted)))
+    assert {"eot_threshold": 0.7, "eager_eot_threshold": None, "eot_timeout_ms": 900} == taken["thresholds"]
+    assert ["trunk line"] == taken["keyterms"]
+
+
+@pytest.mark.parametrize("name", ["eot_threshold", "eager_eot_threshold", "eot_timeout_ms"])
+def test_threshold_that_is_no_number_is_refused(name: str) -> None:
+    wanted = {"type": "Configure", "thresholds": {name: "high"}}
     assert "ConfigureFailure" == only(turns().obey(json.dumps(wanted)))["type"]
 
 
