@@ -30,6 +30,8 @@ soak: setup  ## what is too long for test; writes reports to bench/results
 	$(BIN)/python -m bench failover --seed $(SEED)
 	$(BIN)/python -m bench growth --seed $(SEED)
 	$(BIN)/python -m bench memory --seed $(SEED)
+	$(BIN)/python -m bench vad --seed $(SEED)
+	$(BIN)/python -m bench wer --seed $(SEED)
 	$(BIN)/python -m tests.simulation.crashes --seeds 100000
 	TRUNKLINE_EXAMPLES=2000 $(BIN)/python -m pytest tests/simulation/test_whole.py
 	TRUNKLINE_EXAMPLES=4000 $(BIN)/python -m pytest tests/connectors/kvs/test_contact.py -k schedule

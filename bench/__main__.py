@@ -21,6 +21,8 @@ NAMES = (
     "kvs_read",
     "latency",
     "memory",
+    "vad",
+    "wer",
 )  # modules of this package: a line that says what, `add_options` and `run`
 
 
