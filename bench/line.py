@@ -78,7 +78,7 @@ def _noise(noise: Noise, samples: int, recordings: Recordings, random: np.random
             voices = [
                 _looped([clips[n] for n in random.permutation(len(clips))], samples, random) for _ in range(VOICES)
             ]
-            return np.array([voice / _rms(voice) for voice in voices]).sum(axis=0)
+            return sum((voice / _rms(voice) for voice in voices), start=np.zeros(samples))
 
 
 def _looped(sounds: Sequence[Samples], samples: int, random: np.random.Generator) -> NDArray[np.float64]:

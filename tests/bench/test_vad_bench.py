@@ -15,7 +15,8 @@ def frames(text: str) -> "np.ndarray[tuple[int], np.dtype[np.bool_]]":
 def test_frames_of_all_tracks_are_counted_together() -> None:
     score = Score.of([frames("xxx..."), frames("..xx")], [frames(".xxx.."), frames("..x.")])
     assert Score(hits=3, false_alarms=1, misses=2) == score
-    assert (3 / 4, 3 / 5, 2 / 3) == (score.precision, score.recall, pytest.approx(score.f1))
+    assert (3 / 4, 3 / 5) == (score.precision, score.recall)
+    assert 2 / 3 == pytest.approx(score.f1)
 
 
 def test_silence_taken_for_silence_is_right() -> None:
