@@ -6,11 +6,12 @@ It owns where reading starts and whether Kafka answers; what the bytes mean is t
 import sys
 import time
 from collections.abc import Mapping
+from functools import partial
 
 from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from pipeline.errors import PeerUnavailable
-from topics.clients import tail_consumer
+from topics.clients import patiently, tail_consumer
 from topics.generations import LOOK_S, GenerationList, parts, prefix_of
 
 BATCH_RECORDS = 200  # one batch is applied in one step of the loop: some 10 ms
@@ -101,7 +102,8 @@ class KafkaTail:
             for number in set(living) - set(self._covered):
                 own = prefix_of(self._prefix, number)
                 back_ms = {own + topic: back_ms for topic, back_ms in self._look_back_ms.items()}
-                self._behind |= _assign(self._consumer, back_ms)
+                # Topics that have just been made have no leaders for a moment.
+                self._behind |= patiently(partial(_assign, self._consumer, back_ms), ASK_S)
         except KafkaException as error:
             raise PeerUnavailable(f"Kafka does not tell positions: {error.args[0].name()}") from None
         self._covered = living

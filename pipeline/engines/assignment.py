@@ -31,8 +31,6 @@ from pipeline.errors import EngineFault
 from pipeline.topology import Group
 from topics import catalogue, clients
 
-_log = logging.getLogger(__name__)
-
 POLL_S = 0.1
 BATCH = 500
 METADATA_S = 0.2  # asking for the group metadata costs a round trip to the client's own thread
@@ -40,6 +38,8 @@ REQUEST_S = 10.0
 ABANDON_S = 5.0
 GOODBYE_S = 0.5
 REST_S = 0.001  # of the loop's time between two slices of one portion
+
+_log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)

@@ -383,7 +383,7 @@ class Task:
 
 def read_until(name: str) -> int:
     """Return up to which offset the lead topic had been read at a checkpoint; what is before is read again at most."""
-    return int(name.partition("@")[2])
+    return int(name.partition("@")[2] or 0)
 
 
 def spans(rows: Mapping[bytes, bytes]) -> dict[bytes, Span]:
