@@ -20,7 +20,7 @@ test-system: setup unit  ## whole commands, as a user types them
 test-parts: setup  ## engines, stores, gateway and page, each with the real thing
 	$(BIN)/python -m pytest -m "not unit and not system" --durations 10
 
-unit: setup  ## no network, under two minutes
+unit: setup  ## no network, about two minutes
 	$(BIN)/python -m pytest -m unit
 
 soak: setup  ## what is too long for test; writes reports to bench/results

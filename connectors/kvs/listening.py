@@ -198,14 +198,14 @@ class _Session:
             await self._reading
             if self._reader.is_failing:  # an outage is no end
                 raise PeerUnavailable("Kinesis Video Streams has not answered for long")
-        except Exception as failed:
+        except Exception as failed:  # whatever it is, asking again at once would not mend it
             if isinstance(failed, StreamFailed) and failed.kind == "gone":
                 return "no such stream"
             if time.time() * 1_000 - self._start_ms > GIVE_UP_MS:
                 return "not readable"
             if isinstance(failed, PeerUnavailable):
                 _log.warning("a contact cannot be read", extra={"reason": str(failed)})
-            await asyncio.sleep(FAILED_S)  # whatever it is, asking again at once would not mend it
+            await asyncio.sleep(FAILED_S)
             raise
         return self._over
 
