@@ -1,26 +1,29 @@
-"""Wiring: which object answers which name. The only module that knows both the stages and the connectors."""
+"""Wiring: which object answers which name. With `recognisers.py` alone it knows both the stages and the connectors."""
 
 import asyncio
 import socket
 import threading
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 
 from pydantic import SecretStr
 
 from connectors.base import Sink
+from pipeline import recognisers
 from pipeline.engines import sink, source
 from pipeline.engines.kafka import KafkaWorker, WorkerConfig
 from pipeline.engines.services import Service
 from pipeline.errors import InputError
+from pipeline.machine import Machine
 from pipeline.progress import Progress
 from pipeline.runners import GatewayRunner, LoopRunner
 from pipeline.settings import Settings
-from pipeline.topology import group_names, group_of
+from pipeline.stages.asr import Asr, AsrConfig
+from pipeline.topology import STAGES, Stage, group_names, group_of
 from topics import generations
-from topics.records import Track, Word
 
 if TYPE_CHECKING:  # it imports faust, which is an extra, and botocore, which takes its time
     from connectors.kvs.account import Account
@@ -65,7 +68,7 @@ def worker(settings: Settings, group: str, generation: int, number: int, progres
         return LoopRunner(_writing(_sink(settings, group), config, progress))
     if settings.engine == "faust":
         return faust_worker(settings, group, number, progress)
-    rows = group_of(group)
+    rows = group_of(group, stages(settings))
     return KafkaWorker(config, rows, services(settings, rows.services), progress)
 
 
@@ -78,7 +81,7 @@ def faust_worker(settings: Settings, group: str, number: int, progress: Progress
     check_engine(settings)
     from pipeline.engines.faust import FaustWorker
 
-    rows = group_of(group)
+    rows = group_of(group, stages(settings))
     return FaustWorker(
         _config(settings, group, generations.FIRST, number), rows, services(settings, rows.services), progress
     )
@@ -126,9 +129,16 @@ def check_group(settings: Settings, group: str) -> None:
     if group in group_names():
         check_engine(settings)
         if "asr" in group_of(group).services:
-            check_recogniser(settings.asr)
+            recognisers.check(settings)
         if "kvs" in group_of(group).services:
             _account(settings)
+
+
+def stages(settings: Settings) -> tuple[Stage, ...]:
+    """Return the rows of the topology, with machines as the settings ask for them."""
+    asr = AsrConfig(is_streaming=settings.asr in recognisers.STREAMING)
+    machines: dict[str, Callable[[], Machine[Any]]] = {"asr": partial(Asr, asr)}
+    return tuple(replace(stage, machine=machines.get(stage.name, stage.machine)) for stage in STAGES)
 
 
 def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = True) -> Mapping[str, Service]:
@@ -144,46 +154,10 @@ def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = Tru
     """
     makers: dict[str, Callable[[], Service]] = {
         "kvs": lambda: _listener(settings),
-        "asr": lambda: _recogniser(settings.asr, is_paced=is_paced),
+        "asr": lambda: recognisers.make(settings, is_paced=is_paced),
         "objects": lambda: _objects(settings.objects_dir),
     }
     return {name: makers[name]() for name in names}
-
-
-def check_recogniser(name: str) -> None:
-    """Refuse an unknown recogniser or a malformed reference before work starts.
-
-    Raises:
-        InputError: it is one of these.
-    """
-    if name.startswith("scripted:"):
-        _scripted(name, is_paced=False)
-    elif name != "moonshine":
-        raise InputError(f"no recogniser {name}; this version has moonshine and scripted:REF.json")
-
-
-def script(name: str) -> list[tuple[Track, Word]]:
-    """Return the words of a scripted recogniser's reference; none for another recogniser."""
-    if not name.startswith("scripted:"):
-        return []
-    from connectors.scripted import ScriptedAsr
-
-    return ScriptedAsr(Path(name.removeprefix("scripted:"))).words
-
-
-def _recogniser(name: str, *, is_paced: bool) -> Service:
-    check_recogniser(name)
-    if name.startswith("scripted:"):
-        return _scripted(name, is_paced=is_paced)
-    from connectors.moonshine import MoonshineAsr  # loads the model: only where it is used
-
-    return MoonshineAsr().answer
-
-
-def _scripted(name: str, *, is_paced: bool) -> Service:
-    from connectors.scripted import ScriptedAsr
-
-    return ScriptedAsr(Path(name.removeprefix("scripted:")), is_paced=is_paced).answer
 
 
 def _writing(store: Sink, config: WorkerConfig, progress: Progress) -> Callable[[threading.Event], None]:

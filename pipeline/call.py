@@ -9,7 +9,7 @@ import asyncio
 import resource
 import time
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -30,14 +30,19 @@ from pipeline.results import Entry
 from pipeline.running import RUN_DIR
 from pipeline.settings import Settings
 from pipeline.supervisor import Supervisor
-from pipeline.topology import STAGES, group_names
+from pipeline.topology import STAGES, Stage, group_names
 from topics import admin, clients, codec
 from topics.catalogue import TOPICS
 from topics.keys import contact_key
 from topics.records import Guidance, Policy, Record
 
-# The files are the call's source, and its archive.
-STAGES_OF_A_CALL = tuple(stage for stage in STAGES if stage.group not in {"capture", "contacts", "archive"})
+
+def of_a_call(rows: Iterable[Stage]) -> tuple[Stage, ...]:
+    """Leave out what a call from files does not need: the files are its source, and its archive."""
+    return tuple(stage for stage in rows if stage.group not in {"capture", "contacts", "archive"})
+
+
+STAGES_OF_A_CALL = of_a_call(STAGES)
 _PARTITIONS = 1  # one contact has one key
 _WAIT_S = 0.2
 _FULL_QUEUE_WAIT_S = 0.01
@@ -105,7 +110,7 @@ async def in_memory(request: Request, settings: Settings, show: Show = _ignore) 
     """Run the call on the memory engine; returns every record and when audio time 0 was."""
     log = MemoryLog(_now_ms) if request.speed else MemoryLog()
     services = app.services(settings, ("asr",), is_paced=request.speed > 0)
-    engine = MemoryEngine(services, STAGES_OF_A_CALL, log)
+    engine = MemoryEngine(services, of_a_call(app.stages(settings)), log)
     log.on_append = lambda topic, record: show(record) if topic in SHOWN else None
     for policy in request.policies:
         log.append("policies", b"", policy)

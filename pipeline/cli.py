@@ -117,7 +117,7 @@ def call(
     from connectors import policies as policy_files
     from pipeline import app as wiring
     from pipeline import call as calls
-    from pipeline import results, settings
+    from pipeline import recognisers, results, settings
 
     if engine not in (None, *settings.ENGINES, "memory"):
         raise InputError(f"no engine {engine}; this version has {', '.join(settings.ENGINES)} and memory")
@@ -125,7 +125,7 @@ def call(
     loaded = settings.load(asr=asr, engine=None if is_in_memory else engine)
     if not is_in_memory:
         wiring.check_engine(loaded)
-    wiring.check_recogniser(loaded.asr)
+    recognisers.check(loaded)
     recorded = files.read_call(customer, agent)
     if len(recorded.customer) != len(recorded.agent):
         _say("the tracks differ in length; the shorter is padded with silence", 0)
@@ -133,7 +133,7 @@ def call(
     results.check_folder(out)
     request = calls.Request(recorded, contact_id or recorded.contact_id, tenant, versions, speed, keep)
     outcome = _run(calls.run(request, loaded, out, is_in_memory=is_in_memory))
-    lost = results.lost_words(outcome.entries, wiring.script(loaded.asr))
+    lost = results.lost_words(outcome.entries, recognisers.script(loaded))
     if lost:
         _say(f"{lost} words of the reference are near no speech and were lost", 0)
     if show_restricted:
@@ -158,15 +158,14 @@ def demo(
 
     from connectors import files
     from connectors import policies as policy_files
-    from pipeline import app as wiring
     from pipeline import call as calls
-    from pipeline import settings
+    from pipeline import recognisers, settings
     from pipeline.demo import run as demos
 
     if (customer is None) != (agent is None):
         raise InputError("a call has two tracks: give both --customer and --agent, or neither")
     loaded = settings.load()
-    wiring.check_recogniser(loaded.asr)
+    recognisers.check(loaded)
     recorded = files.read_call(customer or demo_file("customer.wav"), agent or demo_file("agent.wav"))
     versions = policy_files.load(demo_file("policies.yaml"))
     request = calls.Request(recorded, recorded.contact_id, "local", versions, speed, keep=False)

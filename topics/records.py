@@ -312,6 +312,9 @@ class SegmentWords:
     asr: str  # engine and model that answered; `none` when every attempt failed
     confidence: float | None  # 0..1
     rev: int = 0
+    gap: str = ""  # why nobody answered; empty where somebody did
+    queue_ms: int = 0  # the recogniser's own figures: how long the question waited
+    provider_ms: int = 0  # and how long the answer took
 
     @property
     def identity(self) -> Hashable:

@@ -179,7 +179,7 @@ class MemoryEngine:
         self._services = services
         self._stages = stages
         self._workers: list[MemoryWorker] = []
-        self._answers: set[asyncio.Task[None]] = set()
+        self._answers: dict[asyncio.Task[None], tuple[MemoryWorker, Question]] = {}
 
     def start(self) -> None:
         """Take every group over."""
@@ -195,12 +195,16 @@ class MemoryEngine:
     async def pump(self) -> None:
         """Process every record; questions are answered beside, as they would be live."""
         self._drain()
+        for answer, (worker, question) in list(self._answers.items()):
+            if question not in worker.questions:
+                answer.cancel()  # it was withdrawn
+                del self._answers[answer]
+        asked = [question for _, question in self._answers.values()]
         for worker in self._workers:
-            while worker.questions:
-                question = worker.questions.pop(0)
-                answer = asyncio.create_task(self._answer_live(worker, question))
-                self._answers.add(answer)
-                answer.add_done_callback(self._answers.discard)
+            for question in worker.questions:
+                if question not in asked:
+                    answer = asyncio.create_task(self._answer_live(worker, question))
+                    self._answers[answer] = worker, question
 
     async def finish(self) -> None:
         """Wait for the answers that `pump` has left open and process what they bring."""
@@ -231,7 +235,7 @@ class MemoryEngine:
 
     async def _answer_live(self, worker: MemoryWorker, question: Question) -> None:
         answer = await self._ask(question)
-        worker.questions.append(question)
+        self._answers = {task: asked for task, asked in self._answers.items() if asked[1] is not question}
         worker.reply(question, answer)
         await self.pump()
 

@@ -15,7 +15,7 @@ from typing import Final
 
 from pipeline.audio import pcm
 from pipeline.errors import EngineFault
-from pipeline.machine import Ask, Machine, Volatile
+from pipeline.machine import Ask, Failed, Machine, Volatile
 from topics.records import (
     SAMPLES_PER_MS,
     TRACKS,
@@ -38,9 +38,11 @@ class AsrConfig:
     Attributes:
         pre_roll_samples: 300 ms before the segment: the detector is late (architecture section 4.8).
         reach_samples: 500 ms; no service places a word further before its segment (docs/cli.md, `scripted`).
-        partial_samples: 1 s of audio between two partials.
+        partial_samples: 1 s of audio between two partials; a streaming recogniser is asked with each audio record.
         watermark_ms: at least so much progress between two watermarks.
         attempts: so often is a segment asked before its final leaves empty.
+        is_streaming: the recogniser takes audio as it comes and answers when it has more to say. A partial that is
+            asked takes the place of the one before.
     """
 
     pre_roll_samples: int = 2_400
@@ -48,6 +50,7 @@ class AsrConfig:
     partial_samples: int = 8_000
     watermark_ms: int = 900
     attempts: int = 3
+    is_streaming: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,14 +78,20 @@ class Transcribe:
 
 @dataclass(frozen=True, slots=True)
 class Transcript:
-    """The service's answer: words in audio time, in order, without overlap; none where nothing was heard."""
+    """The service's answer: words in audio time, in order, without overlap; none where nothing was heard.
+
+    Attributes:
+        queue_ms: how long the question waited for the recogniser in this process; for figures alone, like the next.
+        provider_ms: how long the recogniser took, from having all of the audio to its answer.
+        gap: why nobody answered; empty where somebody did.
+    """
 
     words: tuple[Word, ...]
     asr: str
     confidence: float | None
-
-
-NOTHING: Final = Transcript((), "none", None)
+    queue_ms: int = 0
+    provider_ms: int = 0
+    gap: str = ""
 
 
 class Pcm(Volatile):
@@ -317,8 +326,11 @@ class Asr(Machine[AsrState]):
     def _want_partial(self, voice: Voice) -> None:
         """Ask for the open segment so far, one question at a time."""
         until = voice.pcm.end_sample
-        is_due = until >= voice.partial_until + self._config.partial_samples
-        if voice.open is not None and voice.partial_asked is None and is_due:
+        if self._config.is_streaming:
+            is_due = until > voice.partial_until
+        else:
+            is_due = voice.partial_asked is None and until >= voice.partial_until + self._config.partial_samples
+        if voice.open is not None and is_due:
             voice.partial_asked = until
 
     def _answer(self, segment: Closed, answer: object) -> None:
@@ -327,7 +339,8 @@ class Asr(Machine[AsrState]):
         elif segment.attempt < self._config.attempts:
             segment.attempt += 1
         else:
-            segment.answer = NOTHING
+            reason = answer.reason if isinstance(answer, Failed) else "no transcript"
+            segment.answer = Transcript((), "none", None, gap=reason)
 
     def _partial(self, state: AsrState, track: Track, answer: object) -> Iterator[Record]:
         voice = state.voice(track)
@@ -414,4 +427,7 @@ def _words(
         words=answer.words,
         asr=answer.asr,
         confidence=answer.confidence,
+        gap=answer.gap,
+        queue_ms=answer.queue_ms,
+        provider_ms=answer.provider_ms,
     )

@@ -11,12 +11,13 @@ import pytest
 
 from pipeline.errors import EngineFault, FrameGap
 from pipeline.machine import STATE_LIMIT_BYTES, Ask, Failed
-from pipeline.stages.asr import NOTHING, Asr, AsrState, Transcribe, Transcript
+from pipeline.stages.asr import Asr, AsrConfig, AsrState, Transcribe, Transcript
 from topics.records import AudioFrame, ContactEvent, Record, SegmentWords, SpeechMark, Track, Watermark, Word
 
 pytestmark = pytest.mark.unit
 
 RECORD = 1_536
+STREAMING = AsrConfig(is_streaming=True)
 SIGNAL = {
     "customer": np.random.default_rng(1).integers(-9_000, 9_000, 400_000).astype("<i2").tobytes(),
     "agent": np.random.default_rng(2).integers(-9_000, 9_000, 400_000).astype("<i2").tobytes(),
@@ -210,10 +211,11 @@ def test_answers_in_any_order_give_the_same_finals(seed: int) -> None:
     assert END == desk.out[-1]
 
 
+@pytest.mark.parametrize("config", [AsrConfig(), STREAMING], ids=["by the second", "streaming"])
 @pytest.mark.parametrize("seed", range(25))
-def test_a_crash_and_a_replay_give_the_same_finals(seed: int) -> None:
+def test_a_crash_and_a_replay_give_the_same_finals(seed: int, config: AsrConfig) -> None:
     """Crash now and then: the snapshot is old, the outputs since have left, the audio is read again."""
-    rng, desk, script = random.Random(seed), Desk(), _script()
+    rng, desk, script = random.Random(seed), Desk(Asr(config)), _script()
     saved, place, crashes = (desk.asr.snapshot(desk.state), 0), 0, 0
     while place < len(script):
         desk.feed(script[place])
@@ -238,7 +240,7 @@ def _end_ms(frame: AudioFrame) -> int:
 
 def _restart(desk: Desk, saved: tuple[bytes, int], script: list[Record]) -> tuple[Desk, int]:
     snapshot, place = saved
-    fresh = Desk(state=Asr().restore(snapshot), out=desk.out)
+    fresh = Desk(desk.asr, desk.asr.restore(snapshot), out=desk.out)
     from_ms = fresh.asr.replay_from_ms(fresh.state)
     for record in script[:place]:
         if isinstance(record, AudioFrame) and from_ms is not None and _end_ms(record) > from_ms:
@@ -280,7 +282,7 @@ def test_three_failures_make_an_empty_final() -> None:
     for attempt in (1, 2, 3):
         assert [f"final/agent/800/{attempt}"] == list(desk.waiting)
         desk.answer(f"final/agent/800/{attempt}", Failed("busy"))
-    assert [((), NOTHING.asr, None)] == [(final.words, final.asr, final.confidence) for final in desk.finals]
+    assert [((), "none", None, "busy")] == [(one.words, one.asr, one.confidence, one.gap) for one in desk.finals]
 
 
 def test_a_failed_partial_is_not_published() -> None:
@@ -293,11 +295,32 @@ def test_a_failed_partial_is_not_published() -> None:
     assert [] == desk.out
 
 
+def test_a_streaming_recogniser_is_given_each_record_at_once() -> None:
+    desk = Desk(Asr(STREAMING))
+    desk.feed(_mark("agent", 800))
+    for number, first in enumerate(range(0, 10 * RECORD, RECORD), 1):
+        desk.feed(_frame(first))
+        assert [f"partial/agent/800/{number * RECORD}"] == list(desk.waiting)
+        if number % 3 == 0:
+            desk.answer_all()
+            assert {} == desk.waiting  # until there is more audio
+    assert [3 * RECORD, 6 * RECORD, 9 * RECORD] == [part.end_sample for part in desk.partials]
+
+
+def test_the_figures_of_an_answer_leave_with_its_words() -> None:
+    desk = Desk()
+    for record in (_frame(0), _frame(RECORD), _mark("agent", 800, 2_000)):
+        desk.feed(record)
+    desk.answer("final/agent/800/1", Transcript((), "test", None, queue_ms=3, provider_ms=250))
+    assert [(3, 250)] == [(final.queue_ms, final.provider_ms) for final in desk.finals]
+
+
 def test_an_answer_that_nobody_waits_for_is_dropped() -> None:
     asr, state = Asr(), AsrState()
     before = asr.snapshot(state)
-    assert () == asr.on_reply(state, Ask("final/agent/800/1", "asr"), NOTHING)
-    assert () == asr.on_reply(state, Ask("partial/agent/None/None", "asr"), NOTHING)
+    answer = Transcript((), "test", None)
+    assert () == asr.on_reply(state, Ask("final/agent/800/1", "asr"), answer)
+    assert () == asr.on_reply(state, Ask("partial/agent/None/None", "asr"), answer)
     assert before == asr.snapshot(state)
 
 
