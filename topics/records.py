@@ -321,6 +321,9 @@ class SegmentWords:
         return (self.schema, self.contact_id, self.track, self.first_sample)
 
 
+ON_HOLD = "on hold"  # a turn's `gap` where the customer was on hold
+
+
 @dataclass(frozen=True, slots=True)
 class Turn:
     """One turn of the conversation, unredacted (restricted)."""
@@ -339,6 +342,9 @@ class Turn:
     asr: str
     confidence: float | None
     rev: int = 0
+    gap: str = ""  # why this was not heard, or is not shown: `ON_HOLD`, or why the recogniser gave no answer
+    stable_words: int = 0  # of a partial: its first words, which two successive ones agree on; all of a final
+    is_backchannel: bool = False  # "mm-hm": a few such words while the other side talks, which take no turn
 
     @property
     def identity(self) -> Hashable:
@@ -375,6 +381,9 @@ class RedactedTurn:
     asr: str
     confidence: float | None
     rev: int = 0
+    gap: str = ""  # of the turn; what is said on hold is not shown
+    stable_words: int = 0  # as of the turn, `[TYPE]` counted as one
+    is_backchannel: bool = False
 
     @property
     def text(self) -> str:

@@ -228,6 +228,9 @@ def _change_turn(contact: _Contact, turn: RedactedTurn) -> Frame | None:
         "start_ms": turn.first_sample // SAMPLES_PER_MS,
         "end_ms": turn.end_sample // SAMPLES_PER_MS,
         "text": turn.text,
+        "stable": len(" ".join(word.text for word in turn.words[: turn.stable_words])),
+        "gap": turn.gap,
+        "is_backchannel": turn.is_backchannel,
         "is_final": turn.is_final,
     }
     _put(contact.turns, turn.turn_id, (order, body), TURNS)

@@ -40,6 +40,9 @@ class Heard:
     spans: tuple[TextSpan, ...] = ()
     audio: tuple[AudioSpan, ...] = ()
     redaction_rev: int = 0
+    gap: str = ""
+    stable_words: int = 0
+    is_backchannel: bool = False
 
     @property
     def starts(self) -> Sequence[int]:

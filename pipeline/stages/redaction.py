@@ -13,10 +13,11 @@ from sys import intern
 from typing import Final
 
 from pipeline.machine import Machine
-from pipeline.redaction.cover import Heard, Line, audio_spans, lines_of, text_spans, tokens
+from pipeline.redaction.cover import Heard, Line, audio_spans, groups, lines_of, text_spans, tokens
 from pipeline.redaction.detect import Detector, Open, Profile, Verdict, no_masks
 from pipeline.redaction.reading import Reading
 from topics.records import (
+    ON_HOLD,
     SAMPLES_PER_MS,
     TRACKS,
     AudioRedaction,
@@ -261,10 +262,16 @@ def _heard(turn: Turn) -> Heard:
         times=array("i", [*(word.start_ms for word in turn.words), *(word.end_ms for word in turn.words)]).tobytes(),
         estimated=[at for at, word in enumerate(turn.words) if word.is_estimated],
         masks=no_masks(len(turn.words)),
+        gap=intern(turn.gap),
+        stable_words=turn.stable_words,
+        is_backchannel=turn.is_backchannel,
     )
 
 
 def _redacted(tenant: str, heard: Heard) -> RedactedTurn:
+    """Write what may be shown; what was said on hold is evidence alone, and its audio is covered like any other."""
+    is_shown = heard.gap != ON_HOLD
+    stable = sum(last < heard.stable_words for _, last, _ in groups(heard.masks)) if is_shown else 0
     return RedactedTurn(
         tenant=tenant,
         contact_id=heard.contact_id,
@@ -276,11 +283,14 @@ def _redacted(tenant: str, heard: Heard) -> RedactedTurn:
         first_sample=heard.first_sample,
         end_sample=heard.end_sample,
         is_final=heard.is_final,
-        words=tokens(heard),
-        spans=heard.spans,
+        words=tokens(heard) if is_shown else (),
+        spans=heard.spans if is_shown else (),
         asr=heard.asr,
         confidence=heard.confidence,
         rev=heard.rev,
+        gap=heard.gap,
+        stable_words=stable,
+        is_backchannel=heard.is_backchannel,
     )
 
 

@@ -4,17 +4,27 @@ Owns which words of a segment stand: a final beats every partial, and a later re
 It leaves the words themselves to the ASR and what may be shown of them to redaction. One VAD segment is one
 turn; the tracks never touch each other, so overlapping talk is two turns.
 
-Owns also who speaks on the agent's track of a live contact: until an agent has joined it is the contact flow, with
-prompts and announcements, and the speaker is `system`. Where audio time begins (audio.coverage) and when the agent
-joined (contact.events) may be told after the words: recent turns are then written again.
+Owns also what is known of a turn beside its words, and may be told after them:
+
+- who speaks on the agent's track of a live contact: until an agent has joined it is the contact flow, with prompts and
+  announcements, and the speaker is `system`;
+- whether the customer was on hold: redaction then shows no words of either track;
+- whether it is a backchannel: a few words such as "mm-hm" while the other side talks, which take no turn.
+
+Where audio time begins (audio.coverage), when the agent joined and when a hold began and ended (contact.events) and the
+final of the other side may come later than a turn: recent turns are then written again.
 """
 
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
+from itertools import takewhile
+from operator import eq
+from typing import Final
 
 from pipeline.errors import RecordRefused
 from pipeline.machine import Machine
 from topics.records import (
+    ON_HOLD,
     SAMPLE_RATE_HZ,
     SAMPLES_PER_MS,
     AudioCoverage,
@@ -33,15 +43,38 @@ CLOSED_LIMIT = 64
 # Turns that can still be given another speaker. Redaction masks with a minute of context (`WINDOW_MS`): a turn that is
 # older than that must not pass it again.
 RECENT_SAMPLES = 45 * SAMPLE_RATE_HZ
+# The other side's final and the news of a hold come within this: a segment is 8 s at most, and events take seconds.
+NEWS_SAMPLES = 15 * SAMPLE_RATE_HZ
 RECENT_WORDS = 150  # 45 s of brisk prompts, 9 kB
+MOMENTS_LIMIT = 32  # begins and ends of holds
+
+BACKCHANNEL_WORDS = 3  # at most
+BACKCHANNELS: Final = frozenset(
+    "ah aha alright cool fine great hm hmm hmmm huh mhm mm mmhm mmhmm mmm oh okay ok right sure uh uhhuh uhuh um yeah"
+    " yep yes yup".split()
+)
 
 
 @dataclass(slots=True)
 class OpenTurn:
-    """The newest partial of a segment without a final."""
+    """The newest partial of a segment without a final.
+
+    Attributes:
+        stable: how many of its first words the partial before it had too.
+    """
 
     rev: int
-    text: str
+    texts: list[str]
+    stable: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What is known of a turn beside its words."""
+
+    speaker: Speaker
+    gap: str
+    is_backchannel: bool
 
 
 @dataclass(slots=True)
@@ -50,7 +83,7 @@ class AssemblerState:
 
     Attributes:
         open: segments that have partials alone.
-        closed: revision of the final of recently closed segments, oldest first.
+        closed: revision of the final and end of recently closed segments, oldest first.
         forgotten: per track, the highest first sample that has left `closed`.
         time_ms: the watermark that was forwarded last.
         is_ended: nothing but revised finals follows.
@@ -58,12 +91,13 @@ class AssemblerState:
         is_live: somebody has told of the contact as Amazon Connect does.
         start: revision and epoch milliseconds of the first sample; None before that is told.
         joined_ms: epoch milliseconds at which the first agent joined; None before that is told.
-        spoken: words of recent turns of the agent's track whose speaker may turn out another, by first sample.
+        holds: epoch milliseconds at which a hold began (True) or ended (False), in order.
+        recent: words of turns of which something else may yet be told.
         heard_sample: the latest end of a turn of either track.
     """
 
     open: dict[str, OpenTurn] = field(default_factory=dict)
-    closed: dict[str, int] = field(default_factory=dict)
+    closed: dict[str, tuple[int, int]] = field(default_factory=dict)
     forgotten: dict[str, int] = field(default_factory=dict)
     time_ms: int = -1
     is_ended: bool = False
@@ -71,7 +105,8 @@ class AssemblerState:
     is_live: bool = False
     start: tuple[int, int] | None = None
     joined_ms: int | None = None
-    spoken: dict[int, SegmentWords] = field(default_factory=dict)
+    holds: list[tuple[int, bool]] = field(default_factory=list)
+    recent: dict[str, SegmentWords] = field(default_factory=dict)
     heard_sample: int = 0
 
 
@@ -101,17 +136,20 @@ class Assembler(Machine[AssemblerState]):
 def _on_words(state: AssemblerState, heard: SegmentWords) -> Sequence[Record]:
     if _is_stale(state, heard):
         return ()
+    before = _standings(state)
     if heard.is_final:
         _close(state, heard)
     elif not _has_changed(state, heard):
         return ()
+    state.recent.pop(_name(heard), None)
+    again = list(_changed(state, before)) if heard.is_final else []
     _keep(state, heard)
-    return (_turn(state, heard),)
+    return (_turn(state, heard), *again)
 
 
 def _on_news(state: AssemblerState, news: AudioCoverage | MediaStarted | ContactEvent) -> Iterator[Turn]:
-    """Note what tells speakers apart, and write the turns again whose speaker has turned out another."""
-    before = {first_sample: _speaker(state, heard) for first_sample, heard in state.spoken.items()}
+    """Note what is told beside the words, and write the turns again of which it changes something."""
+    before = _standings(state)
     is_of_file = isinstance(news, ContactEvent) and not news.time_ms
     state.is_of_file, state.is_live = state.is_of_file or is_of_file, state.is_live or not is_of_file
     match news:
@@ -120,31 +158,47 @@ def _on_news(state: AssemblerState, news: AudioCoverage | MediaStarted | Contact
             state.start = told if state.start is None else max(state.start, told)
         case ContactEvent(kind="agent_joined"):
             state.joined_ms = news.time_ms if state.joined_ms is None else min(state.joined_ms, news.time_ms)
-    for first_sample, heard in sorted(state.spoken.items()):
-        if _speaker(state, heard) != before[first_sample]:
+        case ContactEvent(kind="hold_began" | "hold_ended"):
+            moment = news.time_ms, news.kind == "hold_began"
+            state.holds = sorted({*state.holds, moment})[-MOMENTS_LIMIT:]
+    yield from _changed(state, before)
+    state.recent = {name: heard for name, heard in state.recent.items() if _may_change(state, heard)}
+
+
+def _standings(state: AssemblerState) -> dict[str, Standing]:
+    return {name: _standing(state, heard) for name, heard in state.recent.items()}
+
+
+def _changed(state: AssemblerState, before: dict[str, Standing]) -> Iterator[Turn]:
+    """Write the turns again that stand otherwise than before, oldest first."""
+    for name, heard in sorted(state.recent.items(), key=lambda row: (row[1].first_sample, row[0])):
+        if _standing(state, heard) != before[name]:
             yield _turn(state, heard)
-        if _is_settled(state, heard):
-            del state.spoken[first_sample]
 
 
 def _keep(state: AssemblerState, heard: SegmentWords) -> None:
-    """Keep words whose speaker may turn out another; the oldest have to go."""
+    """Keep words of which something else may yet be told; the oldest have to go."""
     state.heard_sample = max(state.heard_sample, heard.end_sample)
-    if not _is_settled(state, heard):
-        state.spoken[heard.first_sample] = heard
-    words = sum(len(one.words) for one in state.spoken.values())
-    for first_sample, spoken in sorted(state.spoken.items()):
-        is_recent = spoken.end_sample > state.heard_sample - RECENT_SAMPLES
-        if is_recent and (words <= RECENT_WORDS or spoken is heard):
-            break
-        words -= len(state.spoken.pop(first_sample).words)
+    rows = [*state.recent.items(), (_name(heard), heard)]
+    rows = sorted((row for row in rows if _may_change(state, row[1])), key=lambda row: row[1].first_sample)
+    words = sum(len(one.words) for _, one in rows)
+    while words > RECENT_WORDS and len(rows) > 1:
+        words -= len(rows.pop(0)[1].words)
+    state.recent = dict(rows)
 
 
-def _is_settled(state: AssemblerState, heard: SegmentWords) -> bool:
-    """Say whether nothing that may be told still changes the speaker: a join is only ever found to be earlier."""
-    if heard.track == "customer" or state.is_of_file:
-        return True
-    return state.is_live and _speaker(state, heard) == "agent"
+def _may_change(state: AssemblerState, heard: SegmentWords) -> bool:
+    """Say whether something that is yet to be told may change what is known of a turn."""
+    age = state.heard_sample - heard.end_sample
+    if state.is_of_file:
+        return age < NEWS_SAMPLES and heard.is_final and _is_murmur(heard)
+    is_settled = heard.track == "customer" or (state.is_live and _speaker(state, heard) == "agent")
+    return age < (NEWS_SAMPLES if is_settled else RECENT_SAMPLES)
+
+
+def _standing(state: AssemblerState, heard: SegmentWords) -> Standing:
+    gap = ON_HOLD if _is_on_hold(state, heard) else heard.gap
+    return Standing(_speaker(state, heard), gap, heard.is_final and _is_backchannel(state, heard))
 
 
 def _speaker(state: AssemblerState, heard: SegmentWords) -> Speaker:
@@ -159,6 +213,37 @@ def _speaker(state: AssemblerState, heard: SegmentWords) -> Speaker:
     return "agent" if state.start[1] + heard.first_sample // SAMPLES_PER_MS >= state.joined_ms else "system"
 
 
+def _is_on_hold(state: AssemblerState, heard: SegmentWords) -> bool:
+    """Say whether the middle of a segment lies in a hold; one without an end goes on."""
+    if state.start is None:
+        return False
+    middle_ms = state.start[1] + _middle(heard) // SAMPLES_PER_MS
+    before = [is_begin for time_ms, is_begin in state.holds if time_ms <= middle_ms]
+    return bool(before) and before[-1]
+
+
+def _is_backchannel(state: AssemblerState, heard: SegmentWords) -> bool:
+    """Say whether a murmur lies in a turn of the other side, by its middle: the detector's limits are soft."""
+    if not _is_murmur(heard):
+        return False
+    middle = _middle(heard)
+    return any(
+        int(first) <= middle < end_sample
+        for name, (_, end_sample) in state.closed.items()
+        for track, _, first in [name.partition("/")]
+        if track != heard.track
+    )
+
+
+def _is_murmur(heard: SegmentWords) -> bool:
+    spoken = ["".join(filter(str.isalpha, word.text.lower())) for word in heard.words]
+    return 0 < len(spoken) <= BACKCHANNEL_WORDS and BACKCHANNELS.issuperset(spoken)
+
+
+def _middle(heard: SegmentWords) -> int:
+    return (heard.first_sample + heard.end_sample) // 2
+
+
 def _on_watermark(state: AssemblerState, mark: Watermark) -> Sequence[Record]:
     if state.is_ended or (mark.time_ms <= state.time_ms and not mark.is_end):
         return ()
@@ -169,7 +254,7 @@ def _on_watermark(state: AssemblerState, mark: Watermark) -> Sequence[Record]:
 def _is_stale(state: AssemblerState, heard: SegmentWords) -> bool:
     name = _name(heard)
     if name in state.closed:
-        return not heard.is_final or heard.rev <= state.closed[name]
+        return not heard.is_final or heard.rev <= state.closed[name][0]
     is_late = state.is_ended or heard.first_sample <= state.forgotten.get(heard.track, -1)
     if is_late and not heard.is_final:
         return True
@@ -179,17 +264,18 @@ def _is_stale(state: AssemblerState, heard: SegmentWords) -> bool:
 
 def _has_changed(state: AssemblerState, heard: SegmentWords) -> bool:
     """Note a partial and say whether it reads otherwise than the one before; times alone do not count."""
-    text = " ".join(word.text for word in heard.words)
-    turn = state.open.setdefault(_name(heard), OpenTurn(0, ""))
-    is_changed = turn.text != text
-    turn.rev, turn.text = heard.rev, text
+    texts = [word.text for word in heard.words]
+    turn = state.open.setdefault(_name(heard), OpenTurn(0, []))
+    is_changed = turn.texts != texts
+    turn.stable = sum(takewhile(bool, map(eq, turn.texts, texts)))
+    turn.rev, turn.texts = heard.rev, texts
     return is_changed
 
 
 def _close(state: AssemblerState, heard: SegmentWords) -> None:
     name = _name(heard)
     state.open.pop(name, None)
-    state.closed[name] = heard.rev
+    state.closed[name] = heard.rev, heard.end_sample
     if len(state.closed) > CLOSED_LIMIT:
         oldest = next(iter(state.closed))
         del state.closed[oldest]
@@ -202,17 +288,21 @@ def _name(heard: SegmentWords) -> str:
 
 
 def _turn(state: AssemblerState, heard: SegmentWords) -> Turn:
+    standing, so_far = _standing(state, heard), state.open.get(_name(heard))
     return Turn(
         tenant=heard.tenant,
         contact_id=heard.contact_id,
         leg=heard.leg,
         turn_id=turn_id(heard.contact_id, heard.track, heard.first_sample),
         track=heard.track,
-        speaker=_speaker(state, heard),
+        speaker=standing.speaker,
         first_sample=heard.first_sample,
         end_sample=heard.end_sample,
         is_final=heard.is_final,
         words=heard.words,
         asr=heard.asr,
         confidence=heard.confidence,
+        gap=standing.gap,
+        stable_words=len(heard.words) if so_far is None else so_far.stable,
+        is_backchannel=standing.is_backchannel,
     )

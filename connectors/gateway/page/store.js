@@ -2,6 +2,7 @@
 // Frames may come twice, late, or as a snapshot: identity and revision decide, as on the server's board.
 // Owns no DOM and no clock; `nowMs` is performance.now() at the arrival of the frame.
 
+const ON_HOLD = "on hold"; // a turn's `gap` (topics/records.py)
 const AHEAD_LIMIT_MS = 30000; // how far the call's clock runs on without news
 
 export function emptyState() {
@@ -96,9 +97,9 @@ export function audioNow(state, nowMs) {
   return Math.min(Math.max(state.timeMs, nowMs + state.aheadMs), state.timeMs + AHEAD_LIMIT_MS);
 }
 
-// Turns that have something to show, as they were spoken.
+// Turns that have something to show, as they were spoken; what is said on hold is nobody's business.
 export function spokenTurns(state) {
-  const turns = [...state.turns.values()].filter((turn) => turn.text !== "");
+  const turns = [...state.turns.values()].filter((turn) => turn.text !== "" || (turn.gap && turn.gap !== ON_HOLD));
   return turns.sort((a, b) => a.start_ms - b.start_ms || compare(a.turn_id, b.turn_id));
 }
 

@@ -40,7 +40,9 @@ export class TranscriptView {
   fill(row, turn, isFirst) {
     const was = this.rows.get(turn.turn_id)?.turn;
     row.classList.toggle("partial", !turn.is_final);
-    row.querySelector(".words").replaceChildren(...words(turn.text));
+    row.classList.toggle("aside", turn.is_backchannel);
+    row.classList.toggle("unheard", turn.text === "");
+    row.querySelector(".words").replaceChildren(...drawn(turn));
     if (turn.is_final && !was?.is_final && !isFirst) this.speak(turn);
     this.rows.set(turn.turn_id, { row, turn });
   }
@@ -58,6 +60,13 @@ export class TranscriptView {
   goTo(turnId) {
     this.rows.get(turnId)?.row.scrollIntoView({ block: "center" });
   }
+}
+
+// A turn that has no words says so; of a partial, what the next one may still change looks apart.
+function drawn(turn) {
+  if (turn.text === "") return ["Not heard"];
+  if (turn.is_final) return words(turn.text);
+  return [...words(turn.text.slice(0, turn.stable)), el("span", "tail", ...words(turn.text.slice(turn.stable)))];
 }
 
 function makeRow(turn) {

@@ -231,7 +231,7 @@ def partial(final: RedactedTurn, words: int, rev: int) -> RedactedTurn:
     """What was heard of a turn after its first words."""
     heard = final.words[:words]
     end_sample = heard[-1].end_ms * SAMPLES_PER_MS
-    return replace(final, words=heard, end_sample=end_sample, is_final=False, rev=rev)
+    return replace(final, words=heard, end_sample=end_sample, is_final=False, rev=rev, stable_words=max(0, words - 3))
 
 
 def summary() -> Guidance:

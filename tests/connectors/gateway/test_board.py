@@ -169,6 +169,9 @@ def test_frame_of_a_turn() -> None:
         "start_ms": 2_000,
         "end_ms": 3_200,
         "text": "My card is [CREDITCARD].",
+        "stable": 0,
+        "gap": "",
+        "is_backchannel": False,
         "is_final": True,
     }
     assert (expected, {"type": "clock", "time_ms": 3_200}) == frames

@@ -305,3 +305,16 @@ async def reduced(window: Browser, frames: Sequence[Frame]) -> Any:  # the JSON 
         "});",
         frames,
     )
+
+
+async def test_what_may_change_a_murmur_and_what_nobody_heard_look_apart(window: Browser, served: Served) -> None:
+    await watch(window, served)
+    partial = replace(play.partial(play.turn("My card is new", 1_000), 4, 1), stable_words=2)
+    aside = replace(play.turn("Mm-hm.", 2_000, speaker="agent", rev=2), is_backchannel=True)
+    unheard = replace(play.turn("", 9_000, rev=3), gap="busy", asr="none")
+    held = replace(play.turn("", 12_000, rev=4), gap="on hold")
+    served.stage.play(partial, aside, unheard, held)
+    await window.until(TURN_COUNT, 3)
+    assert ["My card is new", "Mm-hm.", "Not heard"] == await window.run(TURNS)
+    apart = "return [...document.querySelectorAll('.tail, .aside .words, .unheard .words')].map(e => e.textContent)"
+    assert [" is new", "Mm-hm.", "Not heard"] == await window.run(apart)

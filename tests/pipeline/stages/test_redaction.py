@@ -1,4 +1,5 @@
 from collections.abc import Sequence
+from dataclasses import replace
 from random import Random
 
 import pytest
@@ -118,6 +119,27 @@ def test_other_track_speaking_digits_meanwhile_is_covered_too() -> None:
 def test_segment_without_recogniser_is_covered_whole() -> None:
     (audio,) = [o for o in _outputs([_turn("", 1_000, asr="none")]) if isinstance(o, AudioRedaction)]
     assert audio.spans == (AudioSpan("customer", 8_000 - 2_400, 16_000, "PII"),)
+
+
+def test_what_is_said_on_hold_is_not_shown_and_its_audio_stays_covered() -> None:
+    turn = _turn("my card is 4111 1111 1111 1111 thanks", 1_000)
+    outputs = _outputs([turn, replace(turn, gap="on hold", rev=2), _mark(60_000)])
+    shown = [out for out in outputs if isinstance(out, RedactedTurn)]
+    assert [(True, "", True), (False, "on hold", False)] == [(bool(o.words), o.gap, bool(o.spans)) for o in shown]
+    assert [True] == [bool(out.spans) for out in outputs if isinstance(out, AudioRedaction)]
+
+
+def test_what_was_said_on_hold_is_evidence() -> None:
+    card = replace(_turn("my card is 4111 1111 1111 1111", 1_000), gap="on hold")
+    draft = GuidanceDraft("t", "c1", 0, "cause", (Hint("g", "k", "4111 1111 1111 1111", "p", 1, (), 0, 0, ()),))
+    (guidance,) = [out for out in _outputs([card, draft]) if isinstance(out, Guidance)]
+    assert "4111" not in guidance.hints[0].body
+
+
+def test_stable_words_are_counted_as_they_are_shown() -> None:
+    partial = replace(_turn("my card is 4111 1111 1111 1111 thanks a lot", 1_000, is_final=False), stable_words=8)
+    (shown,) = [out for out in _outputs([partial]) if isinstance(out, RedactedTurn)]
+    assert ("my card is [CREDITCARD] thanks", 5) == (" ".join(shown.text.split()[:5]), shown.stable_words)
 
 
 def test_estimated_times_cover_the_whole_segment() -> None:

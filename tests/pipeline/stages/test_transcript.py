@@ -75,6 +75,7 @@ def test_final_becomes_the_turn_of_its_segment() -> None:
         words=heard.words,
         asr="scripted",
         confidence=0.9,
+        stable_words=2,
     )
     assert run([heard]) == [expected]
 
@@ -152,7 +153,7 @@ def test_state_stays_small() -> None:
     for at in range(3 * 3_600 // 3):
         machine.on_record(state, words("one two three", at * 24_000, rev=2**30 + 2 * at + 1))
         machine.on_record(state, words("one two three", at * 24_000, is_final=True, rev=2**30 + 2 * at + 2))
-    assert len(machine.snapshot(state)) < STATE_LIMIT_BYTES / 10
+    assert len(machine.snapshot(state)) < STATE_LIMIT_BYTES / 8
 
 
 @st.composite
@@ -228,7 +229,7 @@ def test_call_from_a_file_has_no_system_and_keeps_no_words() -> None:
     started = ContactEvent("local", "c1", 0, "started", 0, "")
     outputs = [out for record in (PROMPT, started, GREETING) for out in machine.on_record(state, record)]
     assert {"agent"} == set(speakers(outputs).values())
-    assert {} == state.spoken
+    assert {} == state.recent
 
 
 def test_partial_is_written_again_with_its_speaker_and_stays_a_partial() -> None:
@@ -250,5 +251,76 @@ def test_long_prompts_keep_the_state_small() -> None:
     for number in range(200):
         text = " ".join(f"announcement{n}" for n in range(60))
         machine.on_record(state, words(text, number * 8_000, track="agent", is_final=True, rev=number + 1))
-    assert sum(len(heard.words) for heard in state.spoken.values()) <= RECENT_WORDS
+    assert sum(len(heard.words) for heard in state.recent.values()) <= RECENT_WORDS
     assert len(machine.snapshot(state)) < STATE_LIMIT_BYTES // 2
+
+
+def test_words_that_two_partials_agree_on_are_stable_and_all_of_a_final() -> None:
+    outputs = run([words("my"), words("my card"), words("my card is"), words("my cat is"), words("a", is_final=True)])
+    assert [0, 1, 2, 1, 1] == [out.stable_words for out in outputs if isinstance(out, Turn)]
+
+
+# On hold from the 20th second of audio to the 30th.
+HELD = replace(JOINS, kind="hold_began", time_ms=T + 20_000)
+BACK = replace(JOINS, kind="hold_ended", time_ms=T + 30_000)
+ASIDE = words("where is my card", 25 * SAMPLE_RATE_HZ, is_final=True, rev=4)
+JINGLE = words("your call matters", 26 * SAMPLE_RATE_HZ, track="agent", is_final=True, rev=5)
+AGAIN = words("thanks for waiting", 31 * SAMPLE_RATE_HZ, track="agent", is_final=True, rev=6)
+STRETCH = (HELD, BACK, ASIDE, JINGLE, AGAIN)
+
+
+def gaps(outputs: Sequence[Record]) -> dict[int, str]:
+    """Why each turn is not shown, as told last."""
+    return {out.first_sample: out.gap for out in outputs if isinstance(out, Turn)}
+
+
+@pytest.mark.parametrize("order", list(permutations(STRETCH)))
+def test_what_is_said_on_hold_is_marked_on_both_tracks_whatever_is_told_first(order: Sequence[Record]) -> None:
+    told = run_with_cuts([BEGINS, JOINS, *order])
+    assert {ASIDE.first_sample: "on hold", JINGLE.first_sample: "on hold", AGAIN.first_sample: ""} == gaps(told)
+    assert all(out.words for out in told if isinstance(out, Turn))  # redaction needs them as evidence
+
+
+def test_a_hold_goes_on_until_its_end_is_told() -> None:
+    told = run([BEGINS, JOINS, HELD, AGAIN, BACK])
+    assert ["on hold", ""] == [out.gap for out in told if isinstance(out, Turn)]
+
+
+def test_a_second_hold_is_one_of_its_own() -> None:
+    later = replace(HELD, time_ms=T + 31_000)
+    assert {JINGLE.first_sample: "on hold", AGAIN.first_sample: "on hold"} == gaps(
+        run([BEGINS, JOINS, later, BACK, HELD, JINGLE, AGAIN])
+    )
+
+
+def test_why_the_recogniser_gave_no_answer_is_passed_on() -> None:
+    assert {800: "busy"} == gaps(run([replace(words("", is_final=True), asr="none", gap="busy")]))
+
+
+# The agent talks for five seconds; in the middle of it the customer says mm-hm.
+TALK = replace(words("let me explain", 40_000, track="agent", is_final=True, rev=1), end_sample=80_000)
+MURMUR = words("Mm-hm. Okay,", 60_000, is_final=True, rev=2)
+
+
+def backchannels(outputs: Sequence[Record]) -> dict[int, bool]:
+    return {out.first_sample: out.is_backchannel for out in outputs if isinstance(out, Turn)}
+
+
+@pytest.mark.parametrize("order", list(permutations((TALK, MURMUR, ContactEvent("local", "c1", 0, "started", 0, "")))))
+def test_a_murmur_in_the_other_side_s_turn_is_a_backchannel_whichever_is_final_first(order: Sequence[Record]) -> None:
+    assert {40_000: False, 60_000: True} == backchannels(run_with_cuts(order))
+
+
+@pytest.mark.parametrize(
+    "murmur",
+    [
+        replace(MURMUR, first_sample=81_000, end_sample=84_000),  # an answer
+        replace(MURMUR, words=words("yeah but no").words),  # a turn of its own
+        replace(MURMUR, words=words("yes yes yes yes").words),
+        replace(MURMUR, words=()),
+        replace(MURMUR, track="agent"),
+        replace(MURMUR, is_final=False),
+    ],
+)
+def test_what_takes_a_turn_is_none(murmur: SegmentWords) -> None:
+    assert not backchannels(run([TALK, murmur]))[murmur.first_sample]
