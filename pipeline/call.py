@@ -18,7 +18,7 @@ from confluent_kafka import TopicPartition
 
 from connectors import files
 from connectors.files import Call, Due
-from pipeline import app, environment, results
+from pipeline import app, environment, latency, results
 from pipeline.embedded import broker_for
 from pipeline.engines.kafka import CAUSE_HEADER
 from pipeline.engines.memory import MemoryEngine, MemoryLog
@@ -101,7 +101,8 @@ async def run(request: Request, settings: Settings, out: Path, *, is_in_memory: 
     ran = in_memory(request, settings) if is_in_memory else _on_kafka(request, settings)
     entries, started_ms = await ran
     outcome = Outcome(entries, started_ms, time.monotonic() - before_s, _cpu_s() - before_cpu_s)
-    figures = results.latency(entries, started_ms, outcome.wall_s, outcome.cpu_s, request.call.duration_ms / 1_000)
+    counted_ms = started_ms if request.speed == 1 else 0
+    figures = latency.figures(entries, counted_ms, outcome.wall_s, outcome.cpu_s, request.call.duration_ms / 1_000)
     results.write(out, results.files(request.call, request.contact_id, entries, figures))
     return outcome
 

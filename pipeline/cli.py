@@ -117,7 +117,7 @@ def call(
     from connectors import policies as policy_files
     from pipeline import app as wiring
     from pipeline import call as calls
-    from pipeline import recognisers, results, settings
+    from pipeline import latency, recognisers, results, settings
 
     if engine not in (None, *settings.ENGINES, "memory"):
         raise InputError(f"no engine {engine}; this version has {', '.join(settings.ENGINES)} and memory")
@@ -140,6 +140,8 @@ def call(
         for line in results.restricted_lines(outcome.entries):
             print(line)
     print(results.report(outcome.entries, out))
+    if speed == 1:
+        print(latency.report(latency.spent(outcome.entries, outcome.started_ms)))
 
 
 @app.command()

@@ -12,8 +12,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TypeVar
 
-import numpy as np
-
 from connectors.files import Call
 from pipeline.audio.pcm import Samples
 from pipeline.audio.tone import apply_tone
@@ -30,7 +28,6 @@ from topics.records import (
     ContactEvent,
     DecidedUntil,
     Guidance,
-    GuidanceDraft,
     GuidanceRequest,
     Hint,
     Moments,
@@ -96,24 +93,6 @@ def hints(entries: Iterable[Entry]) -> list[Hint]:
     """The hints that stand, the summary included, in audio order."""
     newest = _newest(e.record for e in entries if isinstance(e.record, Guidance))
     return sorted((hint for one in newest for hint in one.hints), key=lambda hint: (hint.at_ms, hint.guidance_id))
-
-
-def latency(entries: Sequence[Entry], started_ms: int, wall_s: float, cpu_s: float, audio_s: float) -> Json:
-    """Percentiles of each stage (group input to its output on the broker) and of speech end to redacted final."""
-    stages: dict[str, list[float]] = {}
-    end_to_end: list[float] = []
-    for entry in entries:
-        if entry.cause_ms > 0 and not isinstance(entry.record, Watermark):
-            stages.setdefault(_stage(entry), []).append(entry.written_ms - entry.cause_ms)
-        if started_ms and isinstance(entry.record, RedactedTurn) and entry.record.is_final:
-            end_to_end.append(entry.written_ms - started_ms - entry.record.end_sample / SAMPLES_PER_MS)
-    return {
-        "stages": {stage.name: _percentiles(stages.get(stage.name, [])) for stage in STAGES if stage.outputs},
-        "end_to_end": _percentiles(end_to_end),
-        "audio_s": round(audio_s, 3),
-        "wall_s": round(wall_s, 3),
-        "cpu_s": round(cpu_s, 3),
-    }
 
 
 def journal(entries: Iterable[Entry]) -> list[Json]:
@@ -306,19 +285,6 @@ def _start_ms(cause: str) -> int:
     """Read a turn's start from its id; a summary comes after every turn."""
     last = cause.rpartition("/")[2]
     return int(last) // SAMPLES_PER_MS if last.isdigit() else 2**53
-
-
-def _stage(entry: Entry) -> str:
-    """Name the stage that wrote a record; the summary shares its topic with inference."""
-    is_summary = isinstance(entry.record, GuidanceDraft) and entry.record.cause_id.endswith(f"/{SUMMARY}")
-    return SUMMARY if is_summary else STAGE_OF[entry.topic]
-
-
-def _percentiles(values: Sequence[float]) -> Json:
-    if not values:
-        return {"count": 0, "p50_ms": None, "p95_ms": None, "p99_ms": None, "max_ms": None}
-    p50, p95, p99 = (float(np.percentile(values, q)) for q in (50, 95, 99))
-    return {"count": len(values), "p50_ms": p50, "p95_ms": p95, "p99_ms": p99, "max_ms": max(values)}
 
 
 def _lines(rows: Iterable[Json]) -> bytes:

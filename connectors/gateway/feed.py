@@ -27,10 +27,11 @@ from connectors.gateway.hub import Hub
 from connectors.gateway.kafka_tail import KafkaTail
 from connectors.redis import RedisGuidanceTail
 from pipeline.errors import PeerUnavailable, RecordRefused
+from pipeline.metrics import TURN
 from topics import generations
 from topics.catalogue import HOUR_MS, TOPICS
 from topics.codec import decode
-from topics.records import Guidance
+from topics.records import Guidance, RedactedTurn
 
 # How far back a new gateway reads. Events are few a contact: enough of them tell who is live and since when.
 LOOK_BACK_MS: Final = {
@@ -62,6 +63,7 @@ class Feed:
         self._prefix = prefix
         self._has_caught_up = False
         self._is_redis_heard = False
+        self._push = TURN.labels("push")
 
     def readiness(self) -> Frame:
         """Return the answer of /readyz."""
@@ -138,7 +140,10 @@ class Feed:
 
     def _take(self, record: Shown, key: bytes, logged_ms: int, generation: int) -> None:
         if not isinstance(record, Guidance):
-            self._hub.take(record, key, logged_ms, generation)
+            is_changed = self._hub.take(record, key, logged_ms, generation)
+            # What is read on the way to the present is history.
+            if is_changed and self._has_caught_up and isinstance(record, RedactedTurn) and record.is_final:
+                self._push.observe(max(time.time() - logged_ms / 1_000, 0.0))
         elif self._is_redis_heard and time.time() - logged_ms / 1000 < FRESH_S:
             loop = asyncio.get_running_loop()
             loop.call_later(GRACE_S, self._show_guidance, "kafka", record, key, logged_ms)

@@ -12,7 +12,7 @@ from rich.table import Table
 from connectors.objects import contact_folder
 from connectors.postgres import Counts, PostgresSink
 from connectors.redis import SHARDS
-from pipeline import results
+from pipeline import latency, results
 from pipeline.call import Request
 from pipeline.results import SUMMARY, Entry
 from pipeline.settings import Settings
@@ -87,7 +87,7 @@ def _outcome(entries: Sequence[Entry]) -> Table:
 
 def _latency(request: Request, entries: Sequence[Entry], began_ms: int) -> Table:
     """From each group's input to the stage's output on the broker; the last row from the end of speech."""
-    figures = results.latency(entries, began_ms if request.speed == 1 else 0, 0, 0, 0)
+    figures = latency.figures(entries, began_ms if request.speed == 1 else 0, 0, 0, 0)
     table = Table(title="Latency, ms", title_justify="left")
     for name in ("stage", "records", "p50", "p95", "max"):
         table.add_column(name, justify="left" if name == "stage" else "right")

@@ -324,9 +324,7 @@ class FaustStage:
         for output in effects.outputs:
             value, headers = codec.encode(output.record), {CAUSE_HEADER: b"%d" % output.cause_ms}
             owned.sent.append(self._send(output.topic, n, output.key, value, headers))
-            self._metrics.records_out(output.topic).inc()
-            if output.cause_ms > 0:
-                self._metrics.latency(output.topic).observe(max(time.time() - output.cause_ms / 1_000, 0.0))
+            self._metrics.count_output(output.topic, output.record, output.cause_ms)
 
     def _send(self, topic: str, n: int, key: bytes, value: bytes | None, headers: Mapping[str, bytes]) -> Sent:
         sent = self._outputs[topic].send_soon(key=key, value=value, partition=n, headers=dict(headers))

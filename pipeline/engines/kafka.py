@@ -305,9 +305,7 @@ class KafkaWorker:
         topic = self._config.prefix + output.topic
         headers = [(CAUSE_HEADER, b"%d" % output.cause_ms)]
         self._outbox.put(topic, partition, output.key, codec.encode(output.record), headers)
-        self._metrics.records_out(output.topic).inc()
-        if output.cause_ms > 0:
-            self._metrics.latency(output.topic).observe(max(time.time() - output.cause_ms / 1_000, 0.0))
+        self._metrics.count_output(output.topic, output.record, output.cause_ms)
 
     def _bury(self, arrival: Arrival, effects: Effects) -> None:
         """Write a refused record to its dead-letter topic, as it came.
