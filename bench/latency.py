@@ -1,5 +1,7 @@
-"""Latency of one call in real time: each stage's hop, words to the screen, and the end of speech to guidance.
+"""Latency of one call in real time: each stage's hop, each turn's spans, words to the screen, speech to guidance.
 
+    span            where a turn's time went from the end of its speech to its frame at a screen; `pipeline/latency.py`
+                    says what each is. The spans of a turn add up; `latency.svg` has a bar for each turn
     hop             broker time of a group's input to broker time of a stage's output
     words to page   broker time of a segment's final words (`transcript.words`) to the turn's frame at a screen; the
                     goal is p95 below 75 ms
@@ -17,23 +19,26 @@ from pathlib import Path
 
 import numpy as np
 
+from bench import picture
 from bench.kills import play
-from bench.report import Report
+from bench.report import RESULTS, Report
 from bench.screen import Seen
 from bench.watched import Recording, watched
-from pipeline import results
+from pipeline import latency, results
+from pipeline.latency import Spent
 from pipeline.results import Entry
 from pipeline.topology import STAGES
-from topics.records import SAMPLES_PER_MS, AudioFrame, RedactedTurn, SegmentWords
+from topics.records import SAMPLE_RATE_HZ, SAMPLES_PER_MS, AudioFrame, RedactedTurn, SegmentWords
 
 GOAL_MS = 75.0
 
 
 @dataclass(frozen=True, slots=True)
 class Figures:
-    """Samples in milliseconds, by name, in the order of the flow."""
+    """Samples in milliseconds, by name, in the order of the flow, and what each turn's time was spent on."""
 
     samples: dict[str, list[float]]
+    turns: list[Spent]
 
     def rows(self) -> dict[str, dict[str, float | int | None]]:
         """Percentiles of each."""
@@ -49,13 +54,17 @@ def measure(entries: Sequence[Entry], seen: Sequence[Seen]) -> Figures:
     """
     began_ms = _began_ms(entries)
     hops = {f"hop {stage.name}": _hops(entries, stage.name) for stage in STAGES if stage.outputs}
+    shown_ms = {turn_id: float(round(at_ms)) for turn_id, at_ms in _first_finals(seen).items()}
+    turns = latency.spent(entries, began_ms, shown_ms)
     return Figures(
         {
             **hops,
+            **{f"span {name}": values for name, values in latency.by_span(turns).items()},
             "words to page": words_to_page(entries, seen),
             "speech to text": speech_to_page(entries, seen, began_ms),
             "speech to guidance": speech_to_guidance(entries, seen, began_ms),
-        }
+        },
+        turns,
     )
 
 
@@ -126,6 +135,10 @@ def _percentiles(values: Sequence[float]) -> dict[str, float | int | None]:
     return {"count": len(values), "p50_ms": p50, "p95_ms": p95, "max_ms": round(max(values), 1)}
 
 
+def _name(turn: RedactedTurn) -> str:
+    return f"{turn.track} {turn.first_sample / SAMPLE_RATE_HZ:.1f} s"
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare what can be chosen; the goal counts for the defaults."""
     Recording(asr="moonshine").add_options(parser)
@@ -141,7 +154,11 @@ def run(given: argparse.Namespace) -> Report:
         watched(Path(folder), recording, 1.0) as demo,
     ):
         outcome = play(demo, duration_s, ())
-    rows = measure(outcome.entries, outcome.seen).rows()
+    found = measure(outcome.entries, outcome.seen)
+    rows = found.rows()
+    bars = [(_name(one.turn), one.spans) for one in found.turns]
+    if bars:
+        (RESULTS / "latency.svg").write_text(picture.bars(bars, latency.SPANS))
     p95_ms = rows["words to page"]["p95_ms"]
     is_met = p95_ms is not None and p95_ms < GOAL_MS
     lines = [f"{'':<20} {'count':>6} {'p50 ms':>9} {'p95 ms':>9} {'max ms':>9}"]
@@ -154,6 +171,7 @@ def run(given: argparse.Namespace) -> Report:
         "audio_s": duration_s,
         "wall_s": round(time.monotonic() - began_s, 1),
         "rows": rows,
+        "turns": [{"turn": name, **spans} for name, spans in bars],
         "goal_ms": GOAL_MS,
         "is_goal_met": is_met,
     }

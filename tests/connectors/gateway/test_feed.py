@@ -13,6 +13,7 @@ from typing import Any
 import aiohttp
 import pytest
 from confluent_kafka import TopicPartition
+from prometheus_client import REGISTRY
 
 from connectors.base import Delivered
 from connectors.gateway import process
@@ -130,6 +131,11 @@ class Screen:
                     return frame
 
 
+def pushes() -> float:
+    """How many final turns this process has handed to screens."""
+    return REGISTRY.get_sample_value("trunkline_turn_seconds_count", {"span": "push"}) or 0.0
+
+
 @asynccontextmanager
 async def gateway(topics: Topics, redis_url: str | None = None) -> AsyncIterator[Gateway]:
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
@@ -152,11 +158,14 @@ def topics(broker: str, prefix: str) -> Topics:
 
 async def test_history_then_the_present(topics: Topics) -> None:
     topics.write(play.started(), play.turn("before the gateway", 0), play.guidance("cause", CARD))
+    pushed = pushes()
     async with gateway(topics) as running:
         await running.until(lambda answer: answer["ready"])
         async with running.screen() as screen:
             snapshot = await screen.next("snapshot")
-            topics.write(play.turn("while it runs", 3_000))
+            topics.write(play.turn("while it runs", 3_000, is_final=False))
+            await screen.next("turn")
+            topics.write(play.turn("while it runs", 3_000, rev=2))
             live = await screen.next("turn")
     assert (["before the gateway"], [CARD.guidance_id], "Daniel", "while it runs") == (
         [turn["text"] for turn in snapshot["turns"]],
@@ -164,6 +173,7 @@ async def test_history_then_the_present(topics: Topics) -> None:
         snapshot["contact"]["agent"],
         live["text"],
     )
+    assert pushed + 1 == pushes()
 
 
 async def test_click_becomes_a_record_under_the_contacts_key_and_comes_back(topics: Topics) -> None:
