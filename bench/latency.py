@@ -158,7 +158,7 @@ def run(given: argparse.Namespace) -> Report:
     rows = found.rows()
     bars = [(_name(one.turn), one.spans) for one in found.turns]
     if bars:
-        (RESULTS / "latency.svg").write_text(picture.bars(bars, latency.SPANS))
+        (RESULTS / "latency.svg").write_text(picture.bars(bars, latency.SPANS, "from the end of speech"))
     p95_ms = rows["words to page"]["p95_ms"]
     is_met = p95_ms is not None and p95_ms < GOAL_MS
     lines = [f"{'':<20} {'count':>6} {'p50 ms':>9} {'p95 ms':>9} {'max ms':>9}"]

@@ -37,16 +37,18 @@ def curves(rows: Sequence[tuple[str, Sequence[Place]]], what: str) -> str:
     return _picture(_scales(right, top, what), each)
 
 
-def bars(rows: Sequence[tuple[str, Mapping[str, float]]], parts: Sequence[str]) -> str:
+def bars(rows: Sequence[tuple[str, Mapping[str, float]]], parts: Sequence[str], what: str) -> str:
     """Return one bar a row, divided into parts in milliseconds, with their sum behind it.
 
     Args:
         rows: what a bar is called, and its parts by name; a part may be missing.
         parts: every name, in the order of the bar.
+        what: time counts from.
     """
     bottom = MARGIN + STEP * len(rows)
     longest_ms = max(sum(spans.values()) for _, spans in rows)
-    lines = [*_legend(parts), *_times(longest_ms, bottom)]
+    lines = [*_legend(parts), f'<text x="{LEFT}" y="{MARGIN - 14}" font-size="12">{what}</text>']
+    lines += _times(longest_ms, bottom)
     for at, (name, spans) in enumerate(rows):
         lines += _bar(MARGIN + STEP * at, name, [(parts.index(part), ms) for part, ms in spans.items()], longest_ms)
     return _framed(bottom + MARGIN // 2, lines)
