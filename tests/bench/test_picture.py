@@ -1,7 +1,7 @@
 """Bars of a report: each part where the one before ends, as long as its share, in the colour of its name."""
 
 from collections.abc import Mapping
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 
 import pytest
 
@@ -13,11 +13,11 @@ RECT, TEXT = (f"{{http://www.w3.org/2000/svg}}{name}" for name in ("rect", "text
 PARTS = ("heard", "asked", "shown")
 
 
-def drawn(*rows: Mapping[str, float]) -> ElementTree.Element:
-    return ElementTree.fromstring(picture.bars([(f"row {n}", spans) for n, spans in enumerate(rows)], PARTS, "from x"))
+def drawn(*rows: Mapping[str, float]) -> ET.Element:
+    return ET.fromstring(picture.bars([(f"row {n}", spans) for n, spans in enumerate(rows)], PARTS, "from x"))
 
 
-def bar(svg: ElementTree.Element, row: int) -> list[tuple[float, float, str]]:
+def bar(svg: ET.Element, row: int) -> list[tuple[float, float, str]]:
     """Return left, right and colour of each part of a row."""
     parts = [one.attrib for one in svg.iter(RECT) if one.get("y") == str(picture.MARGIN + picture.STEP * row)]
     return [(float(p["x"]), round(float(p["x"]) + float(p["width"]), 1), p["fill"]) for p in parts]
