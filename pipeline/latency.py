@@ -77,12 +77,14 @@ def figures(entries: Sequence[Entry], started_ms: int, wall_s: float, cpu_s: flo
         audio_s: its length.
     """
     stages: dict[str, list[float]] = {}
-    end_to_end: list[float] = []
     for entry in entries:
         if entry.cause_ms > 0 and not isinstance(entry.record, Watermark):
             stages.setdefault(_stage(entry), []).append(entry.written_ms - entry.cause_ms)
-        if started_ms and isinstance(entry.record, RedactedTurn) and entry.record.is_final:
-            end_to_end.append(entry.written_ms - started_ms - entry.record.end_sample / SAMPLES_PER_MS)
+    end_to_end = [
+        one.written_ms - started_ms - one.record.end_sample / SAMPLES_PER_MS
+        for one in _firsts(entries).values()
+        if started_ms and isinstance(one.record, RedactedTurn)
+    ]
     rows = spent(entries, started_ms) if started_ms else []
     return {
         "stages": {stage.name: _percentiles(stages.get(stage.name, [])) for stage in STAGES if stage.outputs},

@@ -97,6 +97,9 @@ class Assignment:
         self._loop = asyncio.get_running_loop()
         self._is_stopping = threading.Event()
         self._is_abandoned = False
+        self._behind: dict[
+            int, dict[str, int]
+        ] = {}  # partitions whose lead topic waits, and until where others are read
         self._begun: set[int] = set()  # partitions assigned while a batch was being read
         self._taken: SimpleQueue[Exception | None] = SimpleQueue()  # how the portion ended that the loop was given
         self._asked_s = 0.0
@@ -186,6 +189,8 @@ class Assignment:
         good = [message for message in batch if clients.sound(message)]
         for portion in self._owner.portions(good) if good else ():
             self._hand_over(portion)
+        if self._behind:
+            self._free_leads(good)
 
     def _hand_over(self, portion: Sequence[Arrival]) -> None:
         """Have the loop process a portion."""
@@ -219,8 +224,28 @@ class Assignment:
             consumer.incremental_assign(
                 [TopicPartition(self._prefix + topic, partition, at) for topic, at in position.offsets.items()]
             )
+            self._hold_lead(partition, position)
             self._on_loop(self._owner.begin(partition, position))
         self.is_joined = True
+
+    def _hold_lead(self, partition: int, position: Position) -> None:
+        """Read first what waits beside the lead topic: a redaction, a hold, who has joined."""
+        lead, *others = self._group.inputs
+        behind = {topic: end for topic in others if position.offsets[topic] < (end := position.ends[topic])}
+        if behind:
+            self._behind[partition] = behind
+            self._consumer.pause([TopicPartition(self._prefix + lead, partition)])
+
+    def _free_leads(self, batch: Sequence[Message]) -> None:
+        for message in batch:
+            partition, topic = message.partition() or 0, (message.topic() or "").removeprefix(self._prefix)
+            behind = self._behind.get(partition, {})
+            if topic not in behind or (message.offset() or 0) + 1 < behind[topic]:
+                continue
+            del behind[topic]
+            if not behind:
+                del self._behind[partition]
+                self._consumer.resume([TopicPartition(self._prefix + self._group.inputs[0], partition)])
 
     def _take_over(self, partitions: list[int]) -> dict[int, Position]:
         """Raise the epoch of each partition, then read the changelogs."""
@@ -282,6 +307,8 @@ class Assignment:
         partitions = [lead.partition for lead in leads]
         if not is_lost:
             self._ask_metadata()
+        for partition in partitions:
+            self._behind.pop(partition, None)
         self._on_loop(self._owner.end(partitions, is_lost=is_lost))
         consumer.incremental_unassign(
             [TopicPartition(self._prefix + topic, n) for n in partitions for topic in self._group.inputs]

@@ -11,18 +11,17 @@ It is the model of the delivery guarantee (docs/decisions/0004-delivery.md) that
 
 import asyncio
 from collections import defaultdict
-from collections.abc import Awaitable, Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 
+from pipeline.engines import services
 from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Question
+from pipeline.engines.services import Service
 from pipeline.engines.task import Task, spans
 from pipeline.errors import Fenced
-from pipeline.machine import Failed
 from pipeline.topology import STAGES, Group, Stage, group_names, group_of
 from topics.records import Record
 
-Service = Callable[[Any], Awaitable[object]]  # each service has a request type of its own
 NEWER_OWNER = "a newer owner holds the group"
 
 
@@ -196,7 +195,7 @@ class MemoryEngine:
         """Process every record; questions are answered beside, as they would be live."""
         self._drain()
         for answer, (worker, question) in list(self._answers.items()):
-            if question not in worker.questions:
+            if answer.done() or question not in worker.questions:
                 answer.cancel()  # it was withdrawn
                 del self._answers[answer]
         asked = [question for _, question in self._answers.values()]
@@ -219,7 +218,7 @@ class MemoryEngine:
         return moved
 
     def _advance(self, worker: MemoryWorker) -> bool:
-        for topic in worker.group.inputs:
+        for topic in reversed(worker.group.inputs):  # as at a takeover, what is told beside the lead topic comes first
             if worker.behind(topic):
                 worker.step(topic)
                 return True
@@ -229,18 +228,12 @@ class MemoryEngine:
         for worker in self._workers:
             if worker.questions:
                 question = worker.questions[0]
-                worker.reply(question, await self._ask(question))
+                worker.reply(question, await services.ask(self._services, question))
                 return True
         return False
 
     async def _answer_live(self, worker: MemoryWorker, question: Question) -> None:
-        answer = await self._ask(question)
+        answer = await services.ask(self._services, question)
         self._answers = {task: asked for task, asked in self._answers.items() if asked[1] is not question}
         worker.reply(question, answer)
         await self.pump()
-
-    async def _ask(self, question: Question) -> object:
-        try:
-            return await self._services[question.ask.service](question.request)
-        except Exception:  # noqa: BLE001 - a failure is a reply too; the machine decides what follows
-            return Failed("the service raised")

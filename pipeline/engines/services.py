@@ -22,6 +22,11 @@ async def ask(services: Mapping[str, Service], question: Question) -> object:
             return await services[question.ask.service](question.request)
     except TimeoutError:
         return Failed("no answer in time")
+    except asyncio.CancelledError:
+        asked = asyncio.current_task()
+        if asked is None or asked.cancelling():
+            raise
+        return Failed("the service gave up")
     except Exception as error:  # noqa: BLE001 - a failure is a reply too; the machine decides what follows
         _log.error("a service failed", extra={"service": question.ask.service, "error": type(error).__name__})
         return Failed("the service raised")

@@ -42,7 +42,7 @@ class AsrConfig:
         watermark_ms: at least so much progress between two watermarks.
         attempts: so often is a segment asked before its final leaves empty.
         is_streaming: the recogniser takes audio as it comes and answers when it has more to say. A partial that is
-            asked takes the place of the one before.
+            asked takes the place of the one before; what it would have said belongs into the answer to its successor.
     """
 
     pre_roll_samples: int = 2_400

@@ -15,6 +15,7 @@ from typing import NamedTuple
 from pipeline.errors import EngineFault, RecordRefused
 from pipeline.machine import Machine
 from topics.records import (
+    ON_HOLD,
     SAMPLES_PER_MS,
     Behaviour,
     Condition,
@@ -221,10 +222,16 @@ class PolicyEngine(Machine[PolicyState]):
             # Whether cooldown held it back is no longer known: an old turn can be withdrawn, not fired.
             return () if matched else _answer(turn, ())
         answer = _fire(state, rules, turn, matched)
-        if not answer and turn.speaker == "system" and any(rule.matches("agent", text) for rule in rules):
-            # A worker that died may have taken this turn for the agent's: what it said is withdrawn.
+        if not answer and _may_have_fired(rules, turn, text):
             return _answer(turn, ())
         return answer
+
+
+def _may_have_fired(rules: tuple[Rule, ...], turn: RedactedTurn, text: str) -> bool:
+    """Say whether a worker that died may have taken a turn for the agent's, or for one not on hold: it is withdrawn."""
+    if turn.gap == ON_HOLD:
+        return True
+    return turn.speaker == "system" and any(rule.matches("agent", text) for rule in rules)
 
 
 def _fire(state: PolicyState, rules: tuple[Rule, ...], turn: RedactedTurn, matched: list[int]) -> Sequence[Record]:

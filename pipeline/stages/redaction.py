@@ -150,12 +150,16 @@ class Redactor(Machine[RedactorState]):
         if before is not None and before.rev >= turn.rev:
             return ()
         heard = _heard(turn)
+        is_known = before is not None and before.texts == heard.texts
         if before is not None:
             heard.audio = before.audio
             state.heard.remove(before)
+            if is_known:  # what is decided of its words stays: the evidence for it may have been forgotten
+                heard.masks = before.masks
         state.live.pop(turn.turn_id, None)
         insort(state.heard, heard, key=_order)
-        changed = self._settle(state, turn.tenant, heard, is_late=before is None and heard.end_ms <= state.floor_ms)
+        is_late = before is None and heard.end_ms <= state.floor_ms
+        changed = self._settle(state, turn.tenant, heard, is_known=is_known, is_late=is_late)
         _forget(state)
         return changed
 
@@ -170,14 +174,20 @@ class Redactor(Machine[RedactorState]):
         return self._detector.decide(readings, frozenset(state.names), state.now_ms, self._profile)
 
     def _settle(
-        self, state: RedactorState, tenant: str, current: Heard | None, *, is_late: bool = False
+        self,
+        state: RedactorState,
+        tenant: str,
+        current: Heard | None,
+        *,
+        is_known: bool = False,
+        is_late: bool = False,
     ) -> Sequence[Record]:
         """Decide about the window again and return what changed, the current turn first."""
         verdict = self._detect(state, state.heard)
         _remember(state, verdict)
         is_changed = False
         for heard, masks in zip(state.heard, verdict.masks, strict=True):
-            if heard is current:
+            if heard is current and not is_known:
                 heard.masks = _without_digits(masks, self._readings.of(heard)) if is_late else masks
             elif masks != heard.masks:
                 heard.masks = _thawed(heard, masks, state.decided(heard.track))

@@ -39,6 +39,7 @@ _CUES_LIMIT = 3
 _PLACE_WEIGHT = 6
 _EARLY_SHARE = 0.25  # of the contact's time, in which customers say why they call
 _LATE_SHARE = 0.75  # after which agents say what will happen
+_NEVER = -100  # what is not quotable any more goes first
 _NOTABLE_SCORE = 20  # from which a turn earns a place beyond the first three
 
 _TOKEN = re.compile(r"\[\w+\]")
@@ -129,13 +130,18 @@ def _consider(state: SummaryState, turn: RedactedTurn) -> None:
     known = state.candidates.get(name)
     if known is not None and (turn.rev, turn.redaction_rev) <= (known.rev, known.redaction_rev):
         return
-    if not turn.words or turn.speaker == "system":  # a contact flow's prompt states no problem and decides nothing
-        state.candidates.pop(name, None)
-        return
-    state.candidates[name] = _candidate(turn)
+    if _is_quotable(turn):
+        state.candidates[name] = _candidate(turn)
+    elif known is not None:
+        state.candidates[name] = _candidate(turn)._replace(score=_NEVER, quote="")  # its revision is remembered
     if len(state.candidates) > CANDIDATE_LIMIT:
         weakest = min(state.candidates, key=lambda key: _rank(state.candidates[key], 0))
         del state.candidates[weakest]
+
+
+def _is_quotable(turn: RedactedTurn) -> bool:
+    """Say whether it may be quoted: a contact flow's prompt states no problem and decides nothing."""
+    return bool(turn.words) and turn.speaker != "system"
 
 
 def _candidate(turn: RedactedTurn) -> Candidate:
@@ -177,7 +183,8 @@ def _rank(candidate: Candidate, end_ms: int) -> tuple[int, int, str]:
 
 def _points(candidates: dict[str, Candidate], end_ms: int) -> tuple[Point, ...]:
     """Choose the turns to quote, in conversation order."""
-    best = sorted(candidates.values(), key=lambda candidate: _rank(candidate, end_ms), reverse=True)
+    quotable = [candidate for candidate in candidates.values() if candidate.quote]
+    best = sorted(quotable, key=lambda candidate: _rank(candidate, end_ms), reverse=True)
     notable = [candidate for candidate in best[POINTS_AT_LEAST:] if candidate.score >= _NOTABLE_SCORE]
     chosen = [*best[:POINTS_AT_LEAST], *notable][:POINTS_AT_MOST]
     chosen.sort(key=lambda candidate: (candidate.first_sample, candidate.track == "agent"))

@@ -159,8 +159,9 @@ def _on_news(state: AssemblerState, news: AudioCoverage | MediaStarted | Contact
         case ContactEvent(kind="agent_joined"):
             state.joined_ms = news.time_ms if state.joined_ms is None else min(state.joined_ms, news.time_ms)
         case ContactEvent(kind="hold_began" | "hold_ended"):
-            moment = news.time_ms, news.kind == "hold_began"
-            state.holds = sorted({*state.holds, moment})[-MOMENTS_LIMIT:]
+            moments = {*state.holds, (news.time_ms, news.kind == "hold_began")}
+            # Of two at one time the end is the last: rather a word too many than one lost.
+            state.holds = sorted(moments, key=lambda moment: (moment[0], not moment[1]))[-MOMENTS_LIMIT:]
     yield from _changed(state, before)
     state.recent = {name: heard for name, heard in state.recent.items() if _may_change(state, heard)}
 
@@ -275,7 +276,8 @@ def _has_changed(state: AssemblerState, heard: SegmentWords) -> bool:
 def _close(state: AssemblerState, heard: SegmentWords) -> None:
     name = _name(heard)
     state.open.pop(name, None)
-    state.closed[name] = heard.rev, heard.end_sample
+    # Nobody talks in a segment without words: it holds no murmur of the other side.
+    state.closed[name] = heard.rev, heard.end_sample if heard.words else heard.first_sample
     if len(state.closed) > CLOSED_LIMIT:
         oldest = next(iter(state.closed))
         del state.closed[oldest]

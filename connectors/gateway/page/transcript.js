@@ -5,6 +5,7 @@ import { Panel } from "./panel.js";
 import { spokenTurns } from "./store.js";
 import { words } from "./words.js";
 
+const UNHEARD = "Not heard";
 const SPEAKERS = { agent: "Agent", customer: "Customer", system: "System" };
 
 export class TranscriptView {
@@ -15,6 +16,7 @@ export class TranscriptView {
     this.panel = new Panel("transcript");
     this.rows = new Map(); // turn_id -> {row, turn}
     this.turns = null; // the map that was drawn last
+    this.spokenId = null; // the turn that was read out last
   }
 
   draw(state) {
@@ -25,6 +27,7 @@ export class TranscriptView {
     const rows = turns.map((turn, at) => this.row(turn, turns[at - 1], isFirst));
     arrange(this.list, rows);
     this.empty.hidden = turns.length > 0;
+    if (!turns.some((turn) => turn.turn_id === this.spokenId)) this.spoken.textContent = "";
     this.panel.settle();
   }
 
@@ -49,7 +52,8 @@ export class TranscriptView {
 
   // Only finals are read out: a partial would be said again with every word.
   speak(turn) {
-    this.spoken.textContent = `${SPEAKERS[turn.speaker]}: ${turn.text}`;
+    this.spokenId = turn.turn_id;
+    this.spoken.textContent = `${SPEAKERS[turn.speaker]}: ${turn.text || UNHEARD}`;
   }
 
   // Lifts turns out of the others; none lifts none.
@@ -64,7 +68,7 @@ export class TranscriptView {
 
 // A turn that has no words says so; of a partial, what the next one may still change looks apart.
 function drawn(turn) {
-  if (turn.text === "") return ["Not heard"];
+  if (turn.text === "") return [UNHEARD];
   if (turn.is_final) return words(turn.text);
   return [...words(turn.text.slice(0, turn.stable)), el("span", "tail", ...words(turn.text.slice(turn.stable)))];
 }

@@ -12,8 +12,9 @@ from typing import Protocol
 
 import pytest
 
-from pipeline.engines.memory import MemoryLog, Service
+from pipeline.engines.memory import MemoryLog
 from pipeline.engines.revisions import REVISIONS_PER_EPOCH
+from pipeline.engines.services import Service
 from pipeline.errors import EngineFault, PeerUnavailable
 from tests.pipeline.engines.stations import LARGE, echo, said
 from tests.simulation.outcome import broken_promises, finals

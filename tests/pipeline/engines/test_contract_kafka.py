@@ -13,7 +13,8 @@ from confluent_kafka.admin import AlterConfigOpType, ConfigEntry, ConfigResource
 
 from pipeline.engines import kafka
 from pipeline.engines.commits import parse
-from pipeline.engines.memory import MemoryLog, Service
+from pipeline.engines.memory import MemoryLog
+from pipeline.engines.services import Service
 from tests.pipeline.engines.contract import CONTRACT, MOMENTS, WORDS, Point, Sent
 from tests.pipeline.engines.stations import COUNTER, LARGE, LIMIT_S, Place, echo, said
 from topics import clients, codec, deadletters

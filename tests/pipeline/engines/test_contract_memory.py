@@ -7,7 +7,8 @@ from contextlib import asynccontextmanager
 import pytest
 
 from pipeline.engines.effects import Checkpoint, Question
-from pipeline.engines.memory import MemoryLog, MemoryWorker, Service
+from pipeline.engines.memory import MemoryLog, MemoryWorker
+from pipeline.engines.services import Service
 from pipeline.errors import PeerUnavailable
 from pipeline.topology import group_of
 from tests.pipeline.engines.contract import CONTRACT, WORDS, Point, Sent

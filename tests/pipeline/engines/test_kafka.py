@@ -61,6 +61,22 @@ async def test_the_language_group_ends_as_on_the_memory_engine(
     assert expected == finals(log)
 
 
+@both_protocols
+async def test_a_takeover_reads_first_what_waits_beside_the_lead_topic(
+    broker: str, prefix: str, protocol: GroupProtocol
+) -> None:
+    place = Place(broker, prefix, 1, protocol)
+    place.create(COUNTER)
+    place.send([(WORDS, b"t|c", said(n)) for n in range(500)])
+    place.send([(EVENTS, b"t|c", ContactEvent("t", "c", 1, "hold_began", n, "")) for n in range(300)])
+    async with place.working(COUNTER):
+        found = await asyncio.to_thread(counted, place, 800)
+        place.send([(EVENTS, b"t|c", ContactEvent("t", "c", 1, "hold_ended", 0, "")), (WORDS, b"t|c", said(500))])
+        found = await asyncio.to_thread(counted, place, 802)
+    assert {f"{n}/300" for n in range(1, 501)} == {one.turn_id for one in found[300:800]}
+    assert "501/301" in {one.turn_id for one in found}
+
+
 async def test_undecodable_bytes_go_to_the_dead_letters_as_they_came(place: Place) -> None:
     place.send([(WORDS, b"t|c", b"\x00junk"), (WORDS, b"t|c", said(0))])
     async with place.working(COUNTER):

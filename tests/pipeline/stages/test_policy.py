@@ -194,6 +194,11 @@ def test_prompt_that_would_be_the_agent_s_hint_withdraws_what_a_dead_worker_may_
     assert fired(run(machine, [prompt])) == ([("c1/agent/0", ("thank you",))] if says is None else says)
 
 
+def test_turn_on_hold_withdraws_what_a_dead_worker_may_have_said_before_the_hold_was_told() -> None:
+    held = replace(turn("cancel"), words=(), gap="on hold")
+    assert [("c1/customer/0", ())] == fired(run(engine(policy(behaviour("cancel"))), [held]))
+
+
 def test_start_of_media_is_passed_by() -> None:
     machine = engine(policy(behaviour("cancel")))
     state = machine.state()

@@ -136,6 +136,28 @@ def test_what_was_said_on_hold_is_evidence() -> None:
     assert "4111" not in guidance.hints[0].body
 
 
+def test_a_turn_that_is_written_again_keeps_what_was_decided_of_it() -> None:
+    first = _turn("Sofia said it was fine", 1_000)
+    records: list[Record] = [first, _turn("let me look into that", 4_000, "agent", rev=2), _mark(14_000)]
+    again = replace(first, speaker="agent", rev=4)
+    outputs = _outputs([*records, _turn("my name is Sofia Lind", 13_000, rev=3), again])
+    assert "Sofia said it was fine" == _texts(outputs)[-1]
+    spans = [out for out in outputs if isinstance(out, AudioRedaction) and out.turn_id == first.turn_id]
+    assert [] == spans  # its audio was decided at 14 s
+
+
+def test_a_turn_that_is_written_again_shows_no_digit_whose_evidence_is_forgotten() -> None:
+    last = _turn("four", 13_500, rev=2)
+    records: list[Record] = [_turn("my card number is", 1_000)]
+    for at in range(15):
+        records += [_turn("four", 3_000 + 700 * at, rev=2), _turn("mm", 3_200 + 700 * at, "agent", rev=2)]
+    records.append(last)
+    for at in range(40):
+        records += [_turn("okay", 15_000 + 350 * at, rev=3), _mark(15_000 + 350 * at - 300)]
+        again = _outputs([*records, replace(last, rev=9)])
+        assert "four" not in [out.text for out in again if isinstance(out, RedactedTurn) and out.rev == 9]
+
+
 def test_stable_words_are_counted_as_they_are_shown() -> None:
     partial = replace(_turn("my card is 4111 1111 1111 1111 thanks a lot", 1_000, is_final=False), stable_words=8)
     (shown,) = [out for out in _outputs([partial]) if isinstance(out, RedactedTurn)]

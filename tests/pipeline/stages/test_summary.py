@@ -146,6 +146,12 @@ def test_revision_that_empties_a_cited_turn_takes_it_out() -> None:
     ]
 
 
+def test_turn_whose_words_are_gone_does_not_come_back_with_an_older_revision() -> None:
+    before, gone = turn("i want to cancel my plan", 1, rev=5), turn("", 1, rev=7)
+    (hint,) = run([before, gone, before, END])
+    assert [] == quotes(hint)
+
+
 def test_revision_after_the_end_that_changes_no_quote_is_silent() -> None:
     assert len(run([turn(PROBLEM, 1, rev=1), END, turn(PROBLEM, 1, rev=2), END])) == 1
 

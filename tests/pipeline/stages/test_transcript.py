@@ -286,6 +286,10 @@ def test_a_hold_goes_on_until_its_end_is_told() -> None:
     assert ["on hold", ""] == [out.gap for out in told if isinstance(out, Turn)]
 
 
+def test_a_hold_that_begins_and_ends_at_once_mutes_nothing() -> None:
+    assert {AGAIN.first_sample: ""} == gaps(run([BEGINS, JOINS, replace(BACK, time_ms=HELD.time_ms), HELD, AGAIN]))
+
+
 def test_a_second_hold_is_one_of_its_own() -> None:
     later = replace(HELD, time_ms=T + 31_000)
     assert {JINGLE.first_sample: "on hold", AGAIN.first_sample: "on hold"} == gaps(
@@ -309,6 +313,10 @@ def backchannels(outputs: Sequence[Record]) -> dict[int, bool]:
 @pytest.mark.parametrize("order", list(permutations((TALK, MURMUR, ContactEvent("local", "c1", 0, "started", 0, "")))))
 def test_a_murmur_in_the_other_side_s_turn_is_a_backchannel_whichever_is_final_first(order: Sequence[Record]) -> None:
     assert {40_000: False, 60_000: True} == backchannels(run_with_cuts(order))
+
+
+def test_a_murmur_in_a_noise_is_a_turn() -> None:
+    assert not backchannels(run([replace(TALK, words=()), MURMUR]))[MURMUR.first_sample]
 
 
 @pytest.mark.parametrize(
