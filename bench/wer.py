@@ -60,6 +60,18 @@ _SPELLINGS: Final = {
     "mr": "mister",
     "ok": "okay",
     "cannot": "can not",
+    "file name": "filename",
+    "touch tone": "touchtone",
+    # Contractions: the readers and the scripts differ in them.
+    "i'm": "i am",
+    "i'll": "i will",
+    "you're": "you are",
+    "that's": "that is",
+    "it's": "it is",
+    # Scripts that are misspelt.
+    "represenatives": "representatives",
+    "un indentified": "unidentified",
+    "witheld": "withheld",
 }
 _SPELLING: Final = re.compile(rf"\b({'|'.join(sorted(_SPELLINGS, key=len, reverse=True))})\b")
 
