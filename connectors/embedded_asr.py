@@ -1,8 +1,9 @@
 """A recogniser in this process: what is asked waits in a queue, one thread decodes, another finds where the words are.
 
 Owns who is heard first. Finals go before partials and are always heard; a question whose asker has gone is not. A
-partial is not heard where it would hold up finals: each lets the thread rest, and one that has waited is out of date.
-The stage then asks again with the next second of audio, so under load partials come less often, then not at all.
+partial is not heard where it would hold up finals: each lets the thread rest, one that has waited is out of date, and
+where the speaker pauses a final may be near. The stage then asks again with the next second of audio, so under load
+partials come less often, then not at all.
 
 Engines (`moonshine.py`, `whisper.py`) turn audio into text and know nothing of this. Words keep the case and
 punctuation of the engine.
@@ -34,6 +35,12 @@ Audio = NDArray[np.float32]  # in -1..1, mono, 16 kHz
 REST: Final = 2.0
 # A partial is a second's worth of news; one that has waited half of that gives way to the next.
 STALE_S: Final = 0.5
+
+# The detector ends a segment after 320 ms without speech, sooner than a partial begun in them is heard. A pause is
+# 20 dB below the segment for longer than a stop consonant is closed (about 100 ms). Of 208 partials of two recorded
+# calls 30 are asked in one; 17 of the 26 whose final comes within 500 ms are among them.
+PAUSE_SAMPLES: Final = 150 * SAMPLES_PER_MS
+PAUSE_SHARE: Final = 0.1
 
 FINALS_ALONE: Final = Failed("this recogniser hears finals alone")
 BUSY: Final = Failed("the recogniser has no time for partials")
@@ -154,7 +161,8 @@ class EmbeddedAsr:
 
     def _is_too_much(self, job: _Job) -> bool:
         now_s = time.monotonic()
-        return self._is_paced and (now_s < self._rests_until_s or now_s > job.asked_s + STALE_S)
+        is_late = now_s < self._rests_until_s or now_s > job.asked_s + STALE_S
+        return self._is_paced and (is_late or pauses(pcm.samples(job.request.pcm)))
 
     def _finish(self, job: _Job, result: "asyncio.Future[_Heard]") -> None:
         self._is_busy = False
@@ -193,6 +201,12 @@ class EmbeddedAsr:
             Word(text, min(start, end_ms - 1), min(end, end_ms))
             for text, (start, end) in zip(heard.texts, placed, strict=True)
         )
+
+
+def pauses(segment: pcm.Samples) -> bool:
+    """Say whether a speaker is silent at the end of what has come of a segment."""
+    energy = np.square(segment.astype(np.float32))
+    return bool(energy[-PAUSE_SAMPLES:].mean() < PAUSE_SHARE**2 * energy.mean()) if len(segment) else False
 
 
 def spread(texts: Sequence[str], start_ms: int, end_ms: int) -> tuple[Word, ...]:

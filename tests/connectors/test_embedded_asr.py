@@ -3,6 +3,7 @@
 import asyncio
 from threading import Event
 
+import numpy as np
 import pytest
 
 from connectors import embedded_asr
@@ -99,6 +100,17 @@ async def test_a_partial_that_has_waited_gives_way_to_the_next(monkeypatch: pyte
     assert isinstance(final, Transcript)
     assert BUSY == partial
     assert [1] == engine.heard
+    await service.close()
+
+
+async def test_a_partial_in_a_pause_gives_way_to_the_final_that_may_be_near() -> None:
+    service, engine = made(is_paced=True)
+    spoken = np.full(8_000, 1_000, "<i2").tobytes()
+    pause = np.full(1_200, 50, "<i2").tobytes()
+    assert BUSY == await service.answer(request(spoken + pause, is_final=False))
+    assert isinstance(await service.answer(request(spoken + pause)), Transcript)
+    assert isinstance(await service.answer(request(spoken + pause[:1_200], is_final=False)), Transcript)
+    assert [9_200, 8_600] == engine.heard
     await service.close()
 
 
