@@ -207,9 +207,9 @@ def _report(found: Mapping[str, Mapping[str, Any]]) -> Report:
     first = next(iter(found.values()))
     lines = [
         f"{first['clips']} clips, {first['words']} words",
-        f"{'':<12}" + "".join(f"{name:>24}" for name in found),
+        f"{'':<12}" + "".join(f"{name:>26}" for name in found),
         *(
-            f"{condition:<12}" + "".join(f"{_told(one['wer'][condition]):>24}" for one in found.values())
+            f"{condition:<12}" + "".join(f"{_told(one['wer'][condition]):>26}" for one in found.values())
             for condition in first["wer"]
         ),
     ]

@@ -16,7 +16,7 @@ from pipeline.audio import pcm
 from pipeline.audio.resample import upsample
 from pipeline.errors import InputError
 from pipeline.stages.asr import Transcript
-from tests.connectors.prompts import PROMPTS, heard, prompt, request, said
+from tests.connectors.prompts import PROMPTS, heard, plain, prompt, request, said
 
 pytestmark = pytest.mark.speech
 
@@ -58,6 +58,14 @@ def test_a_segment_longer_than_the_short_context_is_heard_whole() -> None:
     engine = Whisper()
     audio = upsample(pcm.samples(prompt(PROMPTS[0]) + bytes(16_000 * 8) + prompt(PROMPTS[1])))
     assert said(PROMPTS[1])[-1] in engine.text(audio).lower()
+    engine.close()
+
+
+def test_a_text_that_is_said_again_and_again_is_heard_once_more(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(whisper, "_CONTEXT_S", 5)  # so little silence makes the model repeat itself
+    monkeypatch.setattr(whisper, "_ROOM_S", 0)
+    engine = Whisper()
+    assert said("vm-reachoper") == plain(engine.text(upsample(pcm.samples(prompt("vm-reachoper")))))
     engine.close()
 
 
