@@ -1,8 +1,8 @@
 """The engine Whisper base, int8, from two wheels that hold its halves: accurate, for finals.
 
 The model hears 30 s at a time, whatever is said in them, and that is what it costs. Segments end at 8.3 s, so it is
-given 15 s, silence included: half the cost for the same words (3.1 % wrong with 15 s, 3.3 % with 30 s). With less
-silence it says its text again and again; where it does so all the same, the segment is heard once more in 30 s.
+given 15 s, silence included: half the cost, and words as good (docs/decisions/0013-short-context.md). With less silence
+it says its text again and again; where it does so all the same, the segment is heard once more in 30 s.
 """
 
 import hashlib
