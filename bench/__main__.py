@@ -13,6 +13,7 @@ NAMES = (
     "capacity",
     "capture",
     "crash",
+    "embedded",
     "failover",
     "growth",
     "hop",

@@ -23,8 +23,8 @@ import numpy as np
 from numpy.typing import NDArray
 
 from bench.watched import REPOSITORY
+from connectors.embedded_asr import spread
 from connectors.files import Call, read_wav
-from connectors.moonshine import spread
 from pipeline.audio.pcm import Samples
 from pipeline.redaction.checks import passes_luhn
 from pipeline.results import wav

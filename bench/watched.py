@@ -98,7 +98,7 @@ class Recording:
         """Declare the options of a report, with this recording as default."""
         parser.add_argument("--customer", type=Path, default=self.customer, help="WAV of the customer's track")
         parser.add_argument("--agent", type=Path, default=self.agent, help="WAV of the agent's track")
-        parser.add_argument("--asr", default=self.asr, help="moonshine, or scripted:REF.json")
+        parser.add_argument("--asr", default=self.asr, help="moonshine, whisper, two-pass, or scripted:REF.json")
 
     @property
     def call(self) -> files.Call:

@@ -1,7 +1,7 @@
 """Which recogniser a setting names, and what it needs before work starts. Models load where they are used alone."""
 
 from pathlib import Path
-from typing import Final
+from typing import TYPE_CHECKING, Final
 
 from connectors.scripted import ScriptedAsr
 from pipeline.engines.services import Service
@@ -9,14 +9,19 @@ from pipeline.errors import InputError
 from pipeline.settings import Settings
 from topics.records import Track, Word
 
+if TYPE_CHECKING:  # it imports what aligns words
+    from connectors.embedded_asr import EmbeddedAsr
+
 # Those that take audio as it comes (`AsrConfig.is_streaming`).
 STREAMING: Final[frozenset[str]] = frozenset()
+
+EMBEDDED: Final = ("moonshine", "whisper", "two-pass")
 
 _SCRIPTED: Final = "scripted:"
 
 
 def check(settings: Settings) -> None:
-    """Refuse an unknown recogniser or a malformed reference before work starts.
+    """Refuse an unknown recogniser, one whose extra is not installed or a malformed reference before work starts.
 
     Raises:
         InputError: it is one of these.
@@ -24,8 +29,12 @@ def check(settings: Settings) -> None:
     name = settings.asr
     if name.startswith(_SCRIPTED):
         _scripted(name, is_paced=False)
+    elif name not in EMBEDDED:
+        raise InputError(f"no recogniser {name}; this version has {', '.join(EMBEDDED)} and scripted:REF.json")
     elif name != "moonshine":
-        raise InputError(f"no recogniser {name}; this version has moonshine and scripted:REF.json")
+        from connectors import whisper
+
+        whisper.check()
 
 
 def make(settings: Settings, *, is_paced: bool) -> Service:
@@ -33,7 +42,7 @@ def make(settings: Settings, *, is_paced: bool) -> Service:
 
     Args:
         settings: which recogniser.
-        is_paced: whether a scripted recogniser takes its time.
+        is_paced: whether time counts: a scripted recogniser takes its own, an embedded one has none for all partials.
 
     Raises:
         InputError: see `check`.
@@ -41,9 +50,23 @@ def make(settings: Settings, *, is_paced: bool) -> Service:
     check(settings)
     if settings.asr.startswith(_SCRIPTED):
         return _scripted(settings.asr, is_paced=is_paced).answer
-    from connectors.moonshine import MoonshineAsr
+    return embedded(settings.asr, is_paced=is_paced).answer
 
-    return MoonshineAsr().answer
+
+def embedded(name: str, *, is_paced: bool) -> "EmbeddedAsr":
+    """Make one of the recognisers that run in this process; partials of `two-pass` are Moonshine's.
+
+    Raises:
+        InputError: a package is missing, or its model is not the tested one.
+    """
+    from connectors.embedded_asr import EmbeddedAsr
+    from connectors.moonshine import Moonshine
+    from connectors.whisper import Whisper
+
+    if name == "whisper":
+        return EmbeddedAsr(Whisper(), None, is_paced=is_paced)
+    quick = Moonshine()
+    return EmbeddedAsr(Whisper() if name == "two-pass" else quick, quick, is_paced=is_paced)
 
 
 def script(settings: Settings) -> list[tuple[Track, Word]]:

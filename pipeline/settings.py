@@ -48,7 +48,7 @@ class Settings(BaseSettings):
     faust_guarantee: Literal["at_least_once", "exactly_once"] = Field(
         "at_least_once", description="exactly_once is refused: Faust 0.15.3 doubles and loses records with it"
     )
-    asr: str = Field("moonshine", description="moonshine, or scripted:REF.json")
+    asr: str = Field("moonshine", description="moonshine, whisper, two-pass, or scripted:REF.json")
     kvs_region: str = Field(
         "", description="AWS region of the audio streams; empty means the one that AWS's tools find"
     )

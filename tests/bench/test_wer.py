@@ -29,7 +29,8 @@ def test_an_error_is_a_word_replaced_left_out_or_put_in(reference: str, heard: s
         ("Press 4, please!", "press four please"),
         ("Your MAIL BOX is full.", "your mailbox is full"),
         ("You cannot re-enter it, OK?", "you can not reenter it okay"),
-        ("It\u2019s 42 at 0800", "it's forty two at zero eight zero zero"),
+        ("It\u2019s 42 at 0800", "it is forty two at zero eight zero zero"),
+        ("I'm afraid that's a file name", "i am afraid that is a filename"),
         ("mailboxes cannoted", "mailboxes cannoted"),
     ],
 )

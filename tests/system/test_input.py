@@ -5,7 +5,9 @@ import re
 import signal
 import socket
 import struct
+import sys
 import wave
+from collections.abc import Sequence
 from pathlib import Path
 from uuid import uuid4
 
@@ -15,7 +17,7 @@ import pytest
 from bench.watched import wait_until
 from connectors import files
 from pipeline.audio import pcm
-from tests.system.commands import DEMO, MODULE, NONE, REFERENCE, SCRIPTED, Place, Ran, Variables, ended
+from tests.system.commands import DEMO, MODULE, NONE, REFERENCE, SCRIPTED, TRUNKLINE, Place, Ran, Variables, ended
 from tests.system.conftest import Called, call
 from topics import admin
 
@@ -36,10 +38,16 @@ def wav(
     return path
 
 
-def type_call(shell: Place, *options: str | Path, agent: Path = DEMO / "agent.wav", variables: Variables = NONE) -> Ran:
+def type_call(
+    shell: Place,
+    *options: str | Path,
+    agent: Path = DEMO / "agent.wav",
+    command: Sequence[str | Path] = TRUNKLINE,
+    variables: Variables = NONE,
+) -> Ran:
     return shell.run(
         "call", "--customer", DEMO / "customer.wav", "--agent", agent, "--out", "out", "--speed", "0",
-        "--engine", "memory", "--asr", SCRIPTED, *options, variables=variables,
+        "--engine", "memory", "--asr", SCRIPTED, *options, command=command, variables=variables,
     )  # fmt: skip
 
 
@@ -155,6 +163,13 @@ def test_a_missing_policy_file_is_named(shell: Place) -> None:
 )
 def test_a_wrong_option_is_named(options: tuple[str, str], says: str, shell: Place) -> None:
     assert_refused(type_call(shell, *options), shell, says)
+
+
+@pytest.mark.parametrize("name", ["whisper", "two-pass"])
+def test_a_recogniser_without_its_extra_is_named(name: str, shell: Place) -> None:
+    without = "import sys; sys.modules['faster_whisper'] = None; from pipeline.cli import main; sys.exit(main())"
+    ran = type_call(shell, "--asr", name, command=(sys.executable, "-c", without))
+    assert_refused(ran, shell, "trunkline[asr-whisper]")
 
 
 def test_a_malformed_reference_is_named(shell: Place) -> None:
