@@ -44,5 +44,5 @@ def closed(code: int) -> LineFailed:
 
 
 def pause_s(failures: int) -> float:
-    """Return how long to wait after so many failures in a row: full jitter, up to 0.25 s after the first, then to 5 s."""
+    """Return how long to wait after so many failures in a row: full jitter of 0.25 s after the first, and up to 5 s."""
     return random.uniform(0, min(_LONGEST_PAUSE_S, _FIRST_PAUSE_S * 2 ** min(failures - 1, 8)))

@@ -316,20 +316,20 @@ class Session:
 
     def _unproved(self) -> list[_Ask]:
         """Return the finals that are sent and not known to be complete."""
-        return [ask for ask in self._asks if ask.request.is_final and ask.sent_s and not ask.answer.done()]
+        return [ask for ask in self._asks if ask.request.is_final and ask.sent_s is not None and not ask.answer.done()]
 
     def _settle(self) -> None:
-        """Answer what can be answered."""
+        """Answer what is sent and can be answered."""
         for ask in self._asks:
-            if ask.answer.done():
+            if ask.sent_s is None or ask.answer.done():
                 continue
             words = self._heard.words(*ask.span, is_final=ask.request.is_final)
             if ask.request.is_final:
-                is_ready = ask.sent_s is not None and self._heard.is_complete(self._sent.place_of(*ask.span))
+                is_ready = self._heard.is_complete(self._sent.place_of(*ask.span))
             else:
                 is_ready = self._is_news(ask, words)
             if is_ready:
-                ask.answer.set_result(self._transcript(ask, words))
+                ask.answer.set_result(self._transcript(ask, ask.sent_s, words))
 
     def _is_news(self, ask: _Ask, words: list[Placed]) -> bool:
         """Whether a partial says more than the last one; one of another connection may not say less."""
@@ -344,15 +344,13 @@ class Session:
             self._told = _Told(ask.request.first_sample, words, heard, heard.said_until)
         return bool(words) and is_news
 
-    def _transcript(self, ask: _Ask, words: list[Placed]) -> Transcript:
-        now = self._loop.time()
-        sent_s = ask.sent_s or now  # a partial may be answered by what was said before it was sent
+    def _transcript(self, ask: _Ask, sent_s: float, words: list[Placed]) -> Transcript:
         return Transcript(
             in_time(words, ask.request.end_sample),
             f"{NAME} {self._lines.dialect.model}",
             confidence(words),
             queue_ms=round((sent_s - ask.asked_s) * 1_000),
-            provider_ms=round((now - sent_s) * 1_000),
+            provider_ms=round((self._loop.time() - sent_s) * 1_000),
         )
 
     def _over_s(self) -> float:

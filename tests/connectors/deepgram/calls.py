@@ -1,23 +1,24 @@
 """The demo call as the stage `asr` meets it: its audio, marks around its words, and the engine that asks."""
 
 import asyncio
-from collections.abc import Awaitable, Callable, Iterable, Iterator
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
 
 from connectors import files
-from connectors.deepgram import Options
+from connectors.deepgram import DeepgramAsr, Options
 from connectors.deepgram_double import Script, Server, read_script
 from connectors.scripted import ScriptedAsr
 from pipeline.cli import demo_file
 from pipeline.engines.memory import MemoryEngine, MemoryLog
-from pipeline.stages.asr import Asr, AsrConfig, Transcribe
+from pipeline.stages.asr import Asr, AsrConfig, Transcribe, Transcript
 from pipeline.topology import STAGES
+from tests.connectors.deepgram_double.callers import KEY, WAIT_S, pcm
 from topics.keys import contact_key
 from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame, Record, SegmentWords, SpeechMark, Track, Word
 
-KEY = "a key"
 TENANT = "t"
 MARGIN_MS = 150  # around the words of a segment
 PAUSE_MS = 400  # ends one
@@ -27,10 +28,6 @@ RECORD_S = 0.192
 Said = tuple[Track, int, int, str]
 
 CALL = files.read_call(demo_file("customer.wav"), demo_file("agent.wav"))
-PCM: dict[Track, bytes] = {
-    "customer": CALL.customer.astype("<i2").tobytes(),
-    "agent": CALL.agent.astype("<i2").tobytes(),
-}
 SPOKEN: dict[Track, list[Word]] = {
     track: [word for at, word in ScriptedAsr(demo_file("reference.json")).words if at == track] for track in TRACKS
 }
@@ -118,4 +115,47 @@ SPOKEN_WORDS = sorted((track, word.start_ms, word.end_ms, word.text) for track i
 
 
 def options(server: Server, **given: Any) -> Options:
-    return Options(KEY, (TENANT,), server.url, **given)
+    return Options(**({"api_key": KEY, "tenants": (TENANT,), "url": server.url} | given))
+
+
+@asynccontextmanager
+async def hearing(server: Server, **given: Any) -> AsyncIterator[DeepgramAsr]:
+    """Have the recogniser while the context is open."""
+    asr = DeepgramAsr(options(server, **given))
+    try:
+        yield asr
+    finally:
+        await asr.close()
+
+
+def question(
+    start_ms: int, end_ms: int, *, is_final: bool = True, first_ms: int | None = None, **given: Any
+) -> Transcribe:
+    """Return a question about the customer of `callers.SAID`, or about `track`; its pre-roll begins at `first_ms`."""
+    first_ms = start_ms if first_ms is None else first_ms
+    track: Track = given.get("track", "customer")
+    return Transcribe(
+        given.get("tenant", TENANT),
+        given.get("contact", "c"),
+        track,
+        start_ms * SAMPLES_PER_MS,
+        end_ms * SAMPLES_PER_MS,
+        pcm(track, first_ms, end_ms),
+        first_ms * SAMPLES_PER_MS,
+        is_final,
+        None,
+        False,
+    )
+
+
+def heard(answer: object) -> list[str]:
+    """Return the words of an answer that must be one."""
+    assert isinstance(answer, Transcript), answer
+    return [word.text for word in answer.words]
+
+
+async def until(is_true: Callable[[], bool]) -> None:
+    """Wait for what must come."""
+    async with asyncio.timeout(WAIT_S):
+        while not is_true():
+            await asyncio.sleep(0.01)

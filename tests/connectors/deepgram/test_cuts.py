@@ -27,7 +27,7 @@ def fault(chance: random.Random, connection: int) -> tuple[Fault, ...]:
     end: Fault = chance.choices(
         (
             Drop(after_s=after_s, how=chance.choice(("close", "reset")), connections=struck),
-            Close(chance.choice((1006, 1011, 1012, 1013, 1001)), after_s=after_s, connections=struck),
+            Close(chance.choice((1001, 1011, 1012, 1013)), after_s=after_s, connections=struck),
             Refuse(chance.choice((500, 502, 503, 504)), connections=struck),
             Stall(after_s=after_s, side=chance.choice(("read", "send")), connections=struck),
             HalfOpen(after_s=after_s, connections=struck),
