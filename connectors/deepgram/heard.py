@@ -77,10 +77,12 @@ class Heard:
     _final: list[Placed] = field(default_factory=list)
     _open: list[Placed] = field(default_factory=list)
     _forced: list[int] = field(default_factory=list)
+    _settled_until: int = 0
 
     def force(self) -> None:
         """Note that the service is asked to make everything final."""
         self._forced.append(self.sent.samples)
+        self._reach(self.final_until)
 
     def is_forced(self, place: int) -> bool:
         """Whether an answer is due that makes everything final up to a sample of the connection."""
@@ -96,8 +98,9 @@ class Heard:
             return
         self._final = [*self._final, *placed][-_KEPT_WORDS:]
         self._open = []
-        self.final_until = max(self.final_until, until)
-        self._settle(is_forced=said.is_forced)
+        if said.is_forced:
+            self._take_answer(until)
+        self._reach(until)
 
     def is_complete(self, place: int) -> bool:
         """Whether everything up to a sample of the connection is final."""
@@ -115,16 +118,20 @@ class Heard:
         span = self.sent.sample_of(start, max(end, start + 1))
         return None if span is None else Placed(spoken.text, *span, spoken.confidence, spoken.is_estimated)
 
-    def _settle(self, *, is_forced: bool) -> None:
-        """Take the answers that have come off the list; one ends where a word was being heard, not where it was asked.
+    def _take_answer(self, until: int) -> None:
+        """Take the answer to `force`: it may end where a word was being heard, before the place of the question.
 
-        The service answers in order, and not at all where nothing was to be made final: then this is known already.
+        The service answers in order, and perhaps not at all where little was left to be made final. So an answer that
+        brings nothing beyond what was settled belongs to a question that is off the list.
         """
+        if self._forced and until > self._settled_until + TOLERANCE_SAMPLES:
+            self._reach(self._forced[0])
+
+    def _reach(self, until: int) -> None:
+        """Take the questions off the list that are answered when everything is final up to a sample."""
+        self.final_until = max(self.final_until, until)
         while self._forced and self.is_complete(self._forced[0]):
-            self._forced.pop(0)
-            is_forced = False
-        if is_forced and self._forced:
-            self.final_until = max(self.final_until, self._forced.pop(0))
+            self._settled_until = self._forced.pop(0)
 
 
 def in_time(words: Sequence[Placed], end_sample: int) -> tuple[Word, ...]:
