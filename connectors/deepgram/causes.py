@@ -10,6 +10,7 @@ _LONGEST_PAUSE_S: Final = 5.0
 
 # RFC 6455 section 7.4: a protocol error, a kind or content of data, or a policy that the next connection meets as well.
 _FATAL_CLOSES: Final = frozenset({1002, 1003, 1007, 1008})
+_LAST_DEFINED_CLOSE: Final = 1015  # a metric has one label for all others
 _RETRIED_STATUSES: Final = frozenset({408, 425})
 
 
@@ -40,7 +41,8 @@ def refused(status: int) -> LineFailed:
 
 def closed(code: int) -> LineFailed:
     """Return what the code of a close means; 1006 is the end without a close."""
-    return LineFailed(f"close {code}", "never" if code in _FATAL_CLOSES else "again")
+    name = str(code) if code <= _LAST_DEFINED_CLOSE else "other"
+    return LineFailed(f"close {name}", "never" if code in _FATAL_CLOSES else "again")
 
 
 def pause_s(failures: int) -> float:

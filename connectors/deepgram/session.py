@@ -181,7 +181,7 @@ class Session:
         self._renew()
         line = await self._lines.open()
         reading = asyncio.create_task(self._read(line))
-        reading.add_done_callback(lambda _: self._wake.set())
+        reading.add_done_callback(self._notice)
         try:
             while not self._is_over():
                 await self._feed(line, reading)
@@ -229,6 +229,12 @@ class Session:
             if said is not None:
                 self._heard.take(said)
                 self._settle()
+
+    def _notice(self, reading: "asyncio.Task[None]") -> None:
+        """Look at a reader that has ended; the sender may have met the same failure first."""
+        if not reading.cancelled():
+            reading.exception()
+        self._wake.set()
 
     async def _feed(self, line: Line, reading: "asyncio.Task[None]") -> None:
         """Send what the questions have and the connection has not, then have it made final where that is asked."""

@@ -52,7 +52,8 @@ def test_stretch_is_over_with_the_last_of_its_samples_to_be_sent() -> None:
 
 @given(st.lists(st.tuples(st.none() | st.integers(0, 2_000), st.integers(1, 300)), max_size=20))
 def test_samples_that_are_sent_once_come_back_where_they_were(pieces: list[tuple[int | None, int]]) -> None:
-    made, placed = Sent(), []
+    made = Sent()
+    placed: list[int | None] = []
     for first_sample, length in pieces:
         if first_sample is None:
             placed += [None] * length
