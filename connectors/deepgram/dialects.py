@@ -5,7 +5,7 @@ are the same to the session.
 """
 
 from contextlib import AbstractAsyncContextManager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final, Protocol
 
 from deepgram import AsyncDeepgramClient
@@ -87,10 +87,10 @@ class Results:
         if not isinstance(message, ListenV1Results):
             return None
         words = tuple(
-            Spoken(word.punctuated_word or word.word, word.start, word.end, word.confidence)
+            _spoken(word.punctuated_word or word.word, word.start, word.end, word.confidence)
             for word in message.channel.alternatives[0].words
         )
-        return Said(words, message.start + message.duration, bool(message.is_final), bool(message.from_finalize))
+        return Said(words, float(message.start + message.duration), bool(message.is_final), bool(message.from_finalize))
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +123,7 @@ class Turns:
         is_over = message.event == "EndOfTurn"
         return Said(
             _timed(message),
-            message.audio_window_end,
+            float(message.audio_window_end),
             is_final=is_over or not message.words,
             is_forced=is_over and message.trigger == "manual",
         )
@@ -138,14 +138,21 @@ def _timed(turn: ListenV2TurnInfo) -> tuple[Spoken, ...]:
     """Return the words of a turn; those without times share its window alike."""
     share = (turn.audio_window_end - turn.audio_window_start) / max(1, len(turn.words))
     return tuple(
-        Spoken(word.word, word.start, word.end, word.confidence)
+        _spoken(word.word, word.start, word.end, word.confidence)
         if word.start is not None and word.end is not None
-        else Spoken(
-            word.word,
-            turn.audio_window_start + index * share,
-            turn.audio_window_start + (index + 1) * share,
-            word.confidence,
+        else replace(
+            _spoken(
+                word.word,
+                turn.audio_window_start + index * share,
+                turn.audio_window_start + (index + 1) * share,
+                word.confidence,
+            ),
             is_estimated=True,
         )
         for index, word in enumerate(turn.words)
     )
+
+
+def _spoken(text: str, start_s: float, end_s: float, confidence: float) -> Spoken:
+    """Return a word; the SDK checks no field, so what is missing is found here, as a `TypeError`."""
+    return Spoken("".join(text), float(start_s), float(end_s), float(confidence))
