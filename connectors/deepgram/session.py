@@ -125,7 +125,10 @@ class Session:
         if self._leaves_at is not None and request.first_sample >= self._leaves_at:
             return Failed(NO_PLACE)
         self._newest = max(self._newest, request.first_sample)
-        ask = _Ask(request, self._loop.create_future(), self._loop.time())
+        now = self._loop.time()
+        if not self._asks and now > self._left_s + self._times.gone_s:
+            self._due_s = None  # nobody has waited for it
+        ask = _Ask(request, self._loop.create_future(), now)
         self._asks.append(ask)
         self._wake.set()
         if self._running is None:

@@ -30,9 +30,14 @@ def turn(**given: Any) -> dict[str, Any]:
     return message | {"audio_window_end": 2.0, "words": [WORD], "transcript": "forty"} | given
 
 
+def typed(model: str, message: dict[str, Any]) -> object:
+    """Return a message as the SDK gives it."""
+    union: Any = V2SocketClientResponse if model.startswith("flux") else V1SocketClientResponse  # no type, to mypy
+    return construct_type(type_=union, object_=message)
+
+
 def read(model: str, message: dict[str, Any]) -> Said | None:
-    union = V2SocketClientResponse if model.startswith("flux") else V1SocketClientResponse
-    return dialects.of(model).read(construct_type(type_=union, object_=message))
+    return dialects.of(model).read(typed(model, message))
 
 
 def test_results_are_about_a_stretch_and_have_its_punctuation() -> None:
@@ -88,8 +93,7 @@ def test_other_messages_say_nothing_of_audio(model: str, kind: str) -> None:
 async def test_message_that_is_not_whole_is_passed_over(model: str, message: dict[str, Any]) -> None:
     class Socket:
         async def __aiter__(self) -> AsyncIterator[object]:
-            union = V2SocketClientResponse if model.startswith("flux") else V1SocketClientResponse
-            yield construct_type(type_=union, object_=message)
+            yield typed(model, message)
 
     messages = Line(nullcontext(), Socket(), dialects.of(model)).messages()
     assert await anext(messages) is None
