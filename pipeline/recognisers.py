@@ -14,8 +14,8 @@ from topics.records import Track, Word
 if TYPE_CHECKING:  # it imports what aligns words
     from connectors.embedded_asr import EmbeddedAsr
 
-# Those that take audio as it comes (`AsrConfig.is_streaming`).
 DEEPGRAM: Final = "deepgram"
+# Those that take audio as it comes (`AsrConfig.is_streaming`).
 STREAMING: Final = frozenset({DEEPGRAM})
 
 EMBEDDED: Final = ("moonshine", "whisper", "two-pass")

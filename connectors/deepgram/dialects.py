@@ -23,6 +23,8 @@ _ENCODING: Final = "linear16"
 # The highest that Flux takes (developers.deepgram.com/docs/flux/configuration): segments say where speech ends.
 _LEAST_CONFIDENCE: Final = 0.9
 _LONGEST_TURN_PAUSE_MS: Final = 10_000
+# A turn without words may hold one that is not over; it says nothing of its last part.
+_UNTOLD_S: Final = 0.3
 
 
 class Dialect(Protocol):
@@ -99,7 +101,7 @@ class Turns:
 
     model: str
     keep_alive_samples: int = 20 * SAMPLES_PER_MS
-    flush_samples: int = 320 * SAMPLES_PER_MS  # more than the 0.25 s between two updates
+    flush_samples: int = 560 * SAMPLES_PER_MS  # more than `_UNTOLD_S` and the 0.25 s between two updates
 
     def connect(self, client: AsyncDeepgramClient) -> AbstractAsyncContextManager[AsyncV2SocketClient]:
         """Ask for turns that end as late as can be."""
@@ -121,10 +123,11 @@ class Turns:
         if not isinstance(message, ListenV2TurnInfo):
             return None
         is_over = message.event == "EndOfTurn"
+        is_empty = not is_over and not message.words
         return Said(
             _timed(message),
-            float(message.audio_window_end),
-            is_final=is_over or not message.words,
+            float(message.audio_window_end) - (_UNTOLD_S if is_empty else 0),
+            is_final=is_over or is_empty,
             is_forced=is_over and message.trigger == "manual",
         )
 

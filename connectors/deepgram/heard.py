@@ -90,7 +90,7 @@ class Heard:
 
     def take(self, said: Said) -> None:
         """Take what was said."""
-        until = round(said.until_s * SAMPLE_RATE_HZ)
+        until = max(0, round(said.until_s * SAMPLE_RATE_HZ))
         self.said_until = max(self.said_until, until)
         placed = [word for spoken in said.words if (word := self._place(spoken))]
         if not said.is_final:

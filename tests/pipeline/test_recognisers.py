@@ -17,8 +17,8 @@ def test_deepgram_needs_a_key() -> None:
 
 
 def test_unknown_recogniser_is_refused() -> None:
-    with pytest.raises(InputError, match="no recogniser whisper"):
-        recognisers.check(settings.load(asr="whisper"))
+    with pytest.raises(InputError, match="no recogniser vosk"):
+        recognisers.check(settings.load(asr="vosk"))
 
 
 @pytest.mark.parametrize("url", ["https://api.deepgram.com", "wss://api.deepgram.com/v1/listen", "api.deepgram.com"])

@@ -49,20 +49,20 @@ def test_results_are_about_a_stretch_and_have_its_punctuation() -> None:
 
 
 @pytest.mark.parametrize(
-    ("given", "is_final", "is_forced"),
+    ("given", "until_s", "is_final", "is_forced"),
     [
-        ({}, False, False),
-        ({"words": []}, True, False),
-        ({"event": "EndOfTurn", "trigger": "model"}, True, False),
-        ({"event": "EndOfTurn", "trigger": "manual"}, True, True),
+        ({}, 2.0, False, False),
+        ({"words": []}, 1.7, True, False),  # a word may have begun
+        ({"event": "EndOfTurn", "trigger": "model"}, 2.0, True, False),
+        ({"event": "EndOfTurn", "trigger": "manual"}, 2.0, True, True),
     ],
 )
 def test_turn_is_final_when_it_has_ended_or_has_not_begun(
-    given: dict[str, Any], is_final: bool, is_forced: bool
+    given: dict[str, Any], until_s: float, is_final: bool, is_forced: bool
 ) -> None:
     said = read("flux-general-en", turn(**given))
     assert said is not None
-    assert (2.0, is_final, is_forced) == (said.until_s, said.is_final, said.is_forced)
+    assert (until_s, is_final, is_forced) == (said.until_s, said.is_final, said.is_forced)
 
 
 def test_words_of_a_turn_without_times_share_its_window() -> None:
