@@ -117,6 +117,7 @@ class Session:
         self._leaves_at: int | None = None
         self._has_ended = False
         self._told = _Told()
+        self._due_s: float | None = None  # since when a message is due
         self._renew()
         self._running: asyncio.Task[None] | None = None
 
@@ -201,7 +202,7 @@ class Session:
         self._sent = Sent()
         self._heard = Heard(self._sent)
         self._spoke_s = self._paced_s = self._loop.time()
-        self._due_s: float | None = None
+        self._due_s = None
         self._unheard_samples = 0
         for ask in self._asks:
             ask.restart()
