@@ -18,7 +18,7 @@ from confluent_kafka import TopicPartition
 
 from connectors import files
 from connectors.files import Call, Due
-from pipeline import app, environment, latency, results
+from pipeline import app, environment, latency, recognisers, results
 from pipeline.embedded import broker_for
 from pipeline.engines.kafka import CAUSE_HEADER
 from pipeline.engines.memory import MemoryEngine, MemoryLog
@@ -116,10 +116,12 @@ async def in_memory(request: Request, settings: Settings, show: Show = _ignore) 
     for policy in request.policies:
         log.append("policies", b"", policy)
     engine.start()
+    # A streaming recogniser may have nothing to say before the next record, which `settle` would wait for.
+    is_beside = request.speed > 0 or settings.asr in recognisers.STREAMING
 
     async def send(due: Due) -> None:
         log.append(due.topic, request.key, due.record)
-        await (engine.pump() if request.speed else engine.settle())
+        await (engine.pump() if is_beside else engine.settle())
 
     started_ms = await play(_records(request), request.speed, send)
     await engine.finish()

@@ -99,7 +99,9 @@ def call(
     agent: Agent,
     out: Annotated[Path, typer.Option(help="Folder for the call's files.")],
     engine: Annotated[str | None, typer.Option(help="kafka (the default), faust or memory.")] = None,
-    asr: Annotated[str | None, typer.Option(help="moonshine, whisper, two-pass, or scripted:REF.json.")] = None,
+    asr: Annotated[
+        str | None, typer.Option(help="moonshine, whisper, two-pass, deepgram, or scripted:REF.json.")
+    ] = None,
     speed: Speed = 1.0,
     policies: Annotated[Path | None, typer.Option(help="Policy file (YAML).")] = None,
     contact_id: Annotated[

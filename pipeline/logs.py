@@ -5,6 +5,8 @@ import sys
 
 import structlog
 
+AUDIT = "trunkline.audit"  # what a tenant may have to account for; written whatever the level of the other lines
+
 
 def configure(process: str, level: str = "WARNING") -> None:
     """Send every logger of this process to stderr as JSON lines."""
@@ -23,6 +25,7 @@ def configure(process: str, level: str = "WARNING") -> None:
     handler = logging.StreamHandler(sys.stderr)
     handler.setFormatter(formatter)
     logging.basicConfig(handlers=[handler], level=level, force=True)
+    logging.getLogger(AUDIT).setLevel(logging.INFO)
     # librdkafka and Faust retry what they can; errors reach us as such. Faust's lines would quote exceptions.
     for name in ("trunkline.kafka", "aiokafka", "faust", "mode"):
         logging.getLogger(name).setLevel(logging.CRITICAL + 1)

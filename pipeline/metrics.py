@@ -39,6 +39,16 @@ TAKEOVER = Histogram(
 )
 QUESTIONS = Gauge("trunkline_open_questions", "Asks that wait for a service.", ["group"])
 PARTITIONS = Gauge("trunkline_partitions", "Partitions this worker holds.", ["group"])
+RECOGNISER_CONNECTIONS = Gauge("trunkline_recogniser_connections", "Open connections to a recogniser.", ["recogniser"])
+RECOGNISER_FAILURES = Counter(
+    "trunkline_recogniser_failures", "Connections that were not opened or have ended.", ["recogniser", "cause"]
+)
+RECOGNISER_REFUSED = Counter(
+    "trunkline_recogniser_refused", "Questions that had no connection.", ["recogniser", "cause"]
+)
+RECOGNISER_FALLBACKS = Counter(
+    "trunkline_recogniser_fallbacks", "Finals that the second recogniser answered for the first.", ["cause"]
+)
 
 
 class GroupMetrics:

@@ -3,7 +3,9 @@
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
+from connectors.fallback import Fallback
 from connectors.scripted import ScriptedAsr
+from connectors.spaced import Spaced
 from pipeline.engines.services import Service
 from pipeline.errors import InputError
 from pipeline.settings import Settings
@@ -12,8 +14,9 @@ from topics.records import Track, Word
 if TYPE_CHECKING:  # it imports what aligns words
     from connectors.embedded_asr import EmbeddedAsr
 
+DEEPGRAM: Final = "deepgram"
 # Those that take audio as it comes (`AsrConfig.is_streaming`).
-STREAMING: Final[frozenset[str]] = frozenset()
+STREAMING: Final = frozenset({DEEPGRAM})
 
 EMBEDDED: Final = ("moonshine", "whisper", "two-pass")
 
@@ -21,7 +24,7 @@ _SCRIPTED: Final = "scripted:"
 
 
 def check(settings: Settings) -> None:
-    """Refuse an unknown recogniser, one whose extra is not installed or a malformed reference before work starts.
+    """Refuse an unknown recogniser, one whose extra or key is missing, or a malformed reference before work starts.
 
     Raises:
         InputError: it is one of these.
@@ -29,8 +32,13 @@ def check(settings: Settings) -> None:
     name = settings.asr
     if name.startswith(_SCRIPTED):
         _scripted(name, is_paced=False)
+    elif name == DEEPGRAM:
+        if not settings.deepgram_api_key.get_secret_value():
+            raise InputError("setting deepgram_api_key is missing")
     elif name not in EMBEDDED:
-        raise InputError(f"no recogniser {name}; this version has {', '.join(EMBEDDED)} and scripted:REF.json")
+        raise InputError(
+            f"no recogniser {name}; this version has {', '.join((*EMBEDDED, DEEPGRAM))} and scripted:REF.json"
+        )
     elif name != "moonshine":
         from connectors import whisper
 
@@ -50,6 +58,8 @@ def make(settings: Settings, *, is_paced: bool) -> Service:
     check(settings)
     if settings.asr.startswith(_SCRIPTED):
         return _scripted(settings.asr, is_paced=is_paced).answer
+    if settings.asr == DEEPGRAM:
+        return _with_deepgram(settings).answer
     return embedded(settings.asr, is_paced=is_paced).answer
 
 
@@ -72,6 +82,25 @@ def embedded(name: str, *, is_paced: bool) -> "EmbeddedAsr":
 def script(settings: Settings) -> list[tuple[Track, Word]]:
     """Return the words of a scripted recogniser's reference; none for another recogniser."""
     return _scripted(settings.asr, is_paced=False).words if settings.asr.startswith(_SCRIPTED) else []
+
+
+def external_tenants(settings: Settings) -> tuple[str, ...]:
+    """Return the tenants whose audio a recogniser in the cloud may have, the most important first."""
+    return tuple(tenant.strip() for tenant in settings.asr_external.split(",") if tenant.strip())
+
+
+def _with_deepgram(settings: Settings) -> Fallback:
+    from connectors.deepgram import DeepgramAsr, Options
+
+    tenants = external_tenants(settings)
+    options = Options(
+        settings.deepgram_api_key.get_secret_value(),
+        tenants,
+        settings.deepgram_url,
+        settings.deepgram_model,
+        settings.deepgram_sockets,
+    )
+    return Fallback(DeepgramAsr(options), Spaced(embedded("moonshine", is_paced=True)), tenants)
 
 
 def _scripted(name: str, *, is_paced: bool) -> ScriptedAsr:

@@ -48,7 +48,17 @@ class Settings(BaseSettings):
     faust_guarantee: Literal["at_least_once", "exactly_once"] = Field(
         "at_least_once", description="exactly_once is refused: Faust 0.15.3 doubles and loses records with it"
     )
-    asr: str = Field("moonshine", description="moonshine, whisper, two-pass, or scripted:REF.json")
+    asr: str = Field("moonshine", description="moonshine, whisper, two-pass, deepgram, or scripted:REF.json")
+    asr_external: str = Field(
+        "",
+        description="tenants whose audio may go to a recogniser in the cloud, with commas, the most important first",
+    )
+    deepgram_api_key: SecretStr = Field(SecretStr(""), description="key of Deepgram; empty means none")
+    deepgram_url: str = Field(
+        "wss://api.deepgram.com", description="websocket root of Deepgram, or of one's own", pattern=r"^wss?://[^/]+$"
+    )
+    deepgram_model: str = Field("nova-3", description="model of Deepgram; flux and what follows is served by turns")
+    deepgram_sockets: int = Field(50, description="connections to Deepgram at once, of each worker process", ge=1)
     kvs_region: str = Field(
         "", description="AWS region of the audio streams; empty means the one that AWS's tools find"
     )

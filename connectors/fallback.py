@@ -1,0 +1,124 @@
+"""Two recognisers: the second answers what the first does not, in the middle of a call.
+
+Owns how long a final may take, and when a first one that was late is tried again. One that fails says so at once and
+knows itself when to try again, so only lateness is remembered, for each track by itself.
+"""
+
+import asyncio
+from collections.abc import Collection
+from dataclasses import dataclass
+from typing import Final, Protocol
+
+from pipeline import metrics
+from pipeline.machine import Failed
+from pipeline.stages.asr import Transcribe, Transcript
+from topics.records import Track
+
+LATE: Final = "late"
+_FORGOTTEN_S: Final = 600.0  # a track of which nothing was asked for so long is over
+
+Key = tuple[str, str, Track]
+
+
+class Recogniser(Protocol):
+    """What answers a stage's questions."""
+
+    async def answer(self, request: Transcribe) -> Transcript | Failed:
+        """Return the words of a segment."""
+
+    async def close(self) -> None:
+        """Let go of everything."""
+
+
+@dataclass(frozen=True, slots=True)
+class Patience:
+    """How long the first recogniser is waited for, in seconds.
+
+    Attributes:
+        late_s: of a final; the words of one that was late are the second's.
+        probe_s: between two tries of one that was late.
+    """
+
+    late_s: float = 2.0
+    probe_s: float = 5.0
+
+
+class Fallback:
+    """Ask the first recogniser, and for finals the second where that has no answer; a partial is left out then."""
+
+    def __init__(
+        self,
+        first: Recogniser,
+        second: Recogniser,
+        tenants: Collection[str],
+        patience: Patience = Patience(),
+    ) -> None:
+        """Bind both.
+
+        Args:
+            first: asked for the tenants alone.
+            second: asked for all others too.
+            tenants: whose audio the first may have.
+            patience: with the first.
+        """
+        self._first, self._second = first, second
+        self._tenants = frozenset(tenants)
+        self._patience = patience
+        self._late: dict[Key, float] = {}  # when the first is tried again
+        self._probes: set[asyncio.Task[None]] = set()
+
+    async def answer(self, request: Transcribe) -> Transcript | Failed:
+        """Return the words of a segment."""
+        if request.tenant not in self._tenants:
+            return await self._second.answer(request)
+        key = (request.tenant, request.contact_id, request.track)
+        if key not in self._late:
+            return await self._ask(key, request)
+        if not request.is_final:
+            return Failed(LATE)
+        if asyncio.get_running_loop().time() >= self._late[key]:
+            self._probe(key, request)
+        return await self._instead(request, LATE)
+
+    async def close(self) -> None:
+        """Close both."""
+        for probe in self._probes:
+            probe.cancel()
+        await self._first.close()
+        await self._second.close()
+
+    async def _ask(self, key: Key, request: Transcribe) -> Transcript | Failed:
+        if not request.is_final:
+            return await self._first.answer(request)
+        try:
+            async with asyncio.timeout(self._patience.late_s):
+                answer = await self._first.answer(request)
+        except TimeoutError:
+            self._put_off(key)
+            return await self._instead(request, LATE)
+        return await self._instead(request, answer.reason) if isinstance(answer, Failed) else answer
+
+    async def _instead(self, request: Transcribe, cause: str) -> Transcript | Failed:
+        metrics.RECOGNISER_FALLBACKS.labels(cause).inc()
+        return await self._second.answer(request)
+
+    def _put_off(self, key: Key) -> None:
+        now = asyncio.get_running_loop().time()
+        self._late = {one: due_s for one, due_s in self._late.items() if now < due_s + _FORGOTTEN_S}
+        self._late[key] = now + self._patience.probe_s
+
+    def _probe(self, key: Key, request: Transcribe) -> None:
+        """Ask the first beside the second, and nobody waits for it."""
+        self._put_off(key)
+        probe = asyncio.create_task(self._try(key, request))
+        self._probes.add(probe)
+        probe.add_done_callback(self._probes.discard)
+
+    async def _try(self, key: Key, request: Transcribe) -> None:
+        try:
+            async with asyncio.timeout(self._patience.late_s):
+                answer = await self._first.answer(request)
+        except TimeoutError:
+            return
+        if isinstance(answer, Transcript):
+            self._late.pop(key, None)
