@@ -136,7 +136,7 @@ def check_group(settings: Settings, group: str) -> None:
 
 def stages(settings: Settings) -> tuple[Stage, ...]:
     """Return the rows of the topology, with machines as the settings ask for them."""
-    asr = AsrConfig(is_streaming=settings.asr in recognisers.STREAMING)
+    asr = AsrConfig(streaming=recognisers.streaming(settings))
     machines: dict[str, Callable[[], Machine[Any]]] = {"asr": partial(Asr, asr)}
     return tuple(replace(stage, machine=machines.get(stage.name, stage.machine)) for stage in STAGES)
 

@@ -117,7 +117,7 @@ async def in_memory(request: Request, settings: Settings, show: Show = _ignore) 
         log.append("policies", b"", policy)
     engine.start()
     # A streaming recogniser may have nothing to say before the next record, which `settle` would wait for.
-    is_beside = request.speed > 0 or settings.asr in recognisers.STREAMING
+    is_beside = request.speed > 0 or bool(recognisers.streaming(settings))
 
     async def send(due: Due) -> None:
         log.append(due.topic, request.key, due.record)

@@ -5,7 +5,6 @@ from typing import TYPE_CHECKING, Final
 
 from connectors.fallback import Fallback
 from connectors.scripted import ScriptedAsr
-from connectors.spaced import Spaced
 from pipeline.engines.services import Service
 from pipeline.errors import InputError
 from pipeline.settings import Settings
@@ -15,9 +14,6 @@ if TYPE_CHECKING:  # it imports what aligns words
     from connectors.embedded_asr import EmbeddedAsr
 
 DEEPGRAM: Final = "deepgram"
-# Those that take audio as it comes (`AsrConfig.is_streaming`).
-STREAMING: Final = frozenset({DEEPGRAM})
-
 EMBEDDED: Final = ("moonshine", "whisper", "two-pass")
 
 _SCRIPTED: Final = "scripted:"
@@ -84,6 +80,11 @@ def script(settings: Settings) -> list[tuple[Track, Word]]:
     return _scripted(settings.asr, is_paced=False).words if settings.asr.startswith(_SCRIPTED) else []
 
 
+def streaming(settings: Settings) -> frozenset[str]:
+    """Return the tenants whose recogniser takes audio as it comes."""
+    return frozenset(external_tenants(settings) if settings.asr == DEEPGRAM else ())
+
+
 def external_tenants(settings: Settings) -> tuple[str, ...]:
     """Return the tenants whose audio a recogniser in the cloud may have, the most important first."""
     return tuple(tenant.strip() for tenant in settings.asr_external.split(",") if tenant.strip())
@@ -100,7 +101,7 @@ def _with_deepgram(settings: Settings) -> Fallback:
         settings.deepgram_model,
         settings.deepgram_sockets,
     )
-    return Fallback(DeepgramAsr(options), Spaced(embedded("moonshine", is_paced=True)), tenants)
+    return Fallback(DeepgramAsr(options), embedded("moonshine", is_paced=True), tenants)
 
 
 def _scripted(name: str, *, is_paced: bool) -> ScriptedAsr:

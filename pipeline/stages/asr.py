@@ -38,11 +38,11 @@ class AsrConfig:
     Attributes:
         pre_roll_samples: 300 ms before the segment: the detector is late (architecture section 4.8).
         reach_samples: 500 ms; no service places a word further before its segment (docs/cli.md, `scripted`).
-        partial_samples: 1 s of audio between two partials; a streaming recogniser is asked with each audio record.
+        partial_samples: 1 s of audio between two partials; a streaming one is asked with each audio record.
         watermark_ms: at least so much progress between two watermarks.
         attempts: so often is a segment asked before its final leaves empty.
-        is_streaming: the recogniser takes audio as it comes and answers when it has more to say. A partial that is
-            asked takes the place of the one before; what it would have said belongs into the answer to its successor.
+        streaming: tenants whose recogniser takes audio as it comes and answers when it has more to say. A partial that
+            is asked takes the place of the one before; what that would have said belongs into the answer to this one.
     """
 
     pre_roll_samples: int = 2_400
@@ -50,7 +50,7 @@ class AsrConfig:
     partial_samples: int = 8_000
     watermark_ms: int = 900
     attempts: int = 3
-    is_streaming: bool = False
+    streaming: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -294,7 +294,7 @@ class Asr(Machine[AsrState]):
                 voice.pcm.append(first_sample, block)
                 voice.heard_until = max(voice.heard_until, voice.pcm.end_sample)
                 voice.pcm.drop_before(self._keep_from(state, track))
-                self._want_partial(voice)
+                self._want_partial(state, voice)
 
     def _mark(self, state: AsrState, mark: SpeechMark) -> None:
         """Open or close a segment; a mark that was seen before changes nothing."""
@@ -308,7 +308,7 @@ class Asr(Machine[AsrState]):
             voice.partial_until = mark.first_sample
         if mark.end_sample is not None:
             self._close(state, mark.track, mark.end_sample, is_cut=False)
-        self._want_partial(voice)
+        self._want_partial(state, voice)
 
     def _close(self, state: AsrState, track: Track, end_sample: int, *, is_cut: bool) -> None:
         voice = state.voice(track)
@@ -323,10 +323,10 @@ class Asr(Machine[AsrState]):
         else:
             state.progress_ms = max(state.progress_ms, mark.time_ms)
 
-    def _want_partial(self, voice: Voice) -> None:
+    def _want_partial(self, state: AsrState, voice: Voice) -> None:
         """Ask for the open segment so far, one question at a time."""
         until = voice.pcm.end_sample
-        if self._config.is_streaming:
+        if state.tenant in self._config.streaming:
             is_due = until > voice.partial_until
         else:
             is_due = voice.partial_asked is None and until >= voice.partial_until + self._config.partial_samples
@@ -348,7 +348,7 @@ class Asr(Machine[AsrState]):
         voice.partial_until, voice.partial_asked = voice.partial_asked, None
         if isinstance(answer, Transcript):
             yield _words(state, track, voice.open.first_sample, voice.partial_until, answer, is_final=False)
-        self._want_partial(voice)
+        self._want_partial(state, voice)
 
     def _request(self, state: AsrState, segment: Closed, *, is_final: bool) -> Transcribe:
         start = max(segment.first_sample - self._config.pre_roll_samples, segment.previous_end_sample or 0)

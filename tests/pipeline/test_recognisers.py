@@ -34,8 +34,9 @@ def test_tenants_of_the_cloud_are_none_unless_listed(given: str, tenants: tuple[
     assert tenants == recognisers.external_tenants(settings.load(asr_external=given))
 
 
-@pytest.mark.parametrize(("asr", "is_streaming"), [("deepgram", True), ("moonshine", False)])
-def test_stage_asks_as_the_recogniser_hears(asr: str, is_streaming: bool) -> None:
-    machine = next(row for row in app.stages(settings.load(asr=asr)) if row.name == "asr").machine()
+@pytest.mark.parametrize(("asr", "streaming"), [("deepgram", {"acme"}), ("moonshine", set())])
+def test_stage_asks_as_the_tenant_s_recogniser_hears(asr: str, streaming: set[str]) -> None:
+    rows = app.stages(settings.load(asr=asr, asr_external="acme"))
+    machine = next(row for row in rows if row.name == "asr").machine()
     assert isinstance(machine, Asr)
-    assert is_streaming == machine._config.is_streaming
+    assert streaming == machine._config.streaming

@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator
 from contextlib import asynccontextmanager
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 from typing import Any
 
@@ -20,6 +21,7 @@ from topics.keys import contact_key
 from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame, Record, SegmentWords, SpeechMark, Track, Word
 
 TENANT = "t"
+STREAMING = AsrConfig(streaming=frozenset({TENANT}))
 MARGIN_MS = 150  # around the words of a segment
 PAUSE_MS = 400  # ends one
 LONGEST_MS = 8_000  # `VadConfig.longest_samples`
@@ -90,7 +92,7 @@ async def transcribe(
         contact: its name.
         speed: how many times as fast as it was spoken.
     """
-    row = replace(next(one for one in STAGES if one.name == "asr"), machine=lambda: Asr(AsrConfig(is_streaming=True)))
+    row = replace(next(one for one in STAGES if one.name == "asr"), machine=partial(Asr, STREAMING))
     engine = MemoryEngine({"asr": answer}, (row,), MemoryLog())
     engine.start()
     began_s, heard_s = asyncio.get_running_loop().time(), 0.0

@@ -14,7 +14,7 @@ pytestmark = pytest.mark.unit
 
 ROW = Stage(
     *("asr", "speech", ("audio.frames", "speech.marks"), ("transcript.words",)),
-    lambda: Asr(AsrConfig(is_streaming=True)),
+    lambda: Asr(AsrConfig(streaming=frozenset({"t"}))),
     services=("asr",),
 )
 

@@ -17,7 +17,7 @@ from topics.records import AudioFrame, ContactEvent, Record, SegmentWords, Speec
 pytestmark = pytest.mark.unit
 
 RECORD = 1_536
-STREAMING = AsrConfig(is_streaming=True)
+STREAMING = AsrConfig(streaming=frozenset({"t"}))
 SIGNAL = {
     "customer": np.random.default_rng(1).integers(-9_000, 9_000, 400_000).astype("<i2").tobytes(),
     "agent": np.random.default_rng(2).integers(-9_000, 9_000, 400_000).astype("<i2").tobytes(),
