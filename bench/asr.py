@@ -197,7 +197,7 @@ def _asking(double: Double) -> dict[str, str]:
     """Return the settings of a worker that asks the double."""
     return {
         "asr": "deepgram",
-        "asr_external": f'["{TENANT}"]',
+        "asr_external": TENANT,
         "deepgram_api_key": "of the bench",
         "deepgram_url": double.url,
         "deepgram_sockets": "2000",

@@ -52,7 +52,12 @@ def test_audio_that_is_sent_again_does_not_count_again() -> None:
 
 
 def test_connection_is_of_the_call_that_began_last_before_its_promptest_audio() -> None:
-    notes = [heard(900, RECORD), heard(20, 2 * RECORD), heard(800, 3 * RECORD), heard(780, RECORD, connection=2)]
+    notes: list[Heard | Said] = [
+        heard(900, RECORD),
+        heard(20, 2 * RECORD),
+        heard(800, 3 * RECORD),
+        heard(780, RECORD, connection=2),
+    ]
     begins = {"a": BEGAN_MS - 750, "b": BEGAN_MS, "c": BEGAN_MS + 750}
     assert [("b", "agent"), ("c", "agent")] == [line.place for line in lines(notes, begins)]
 
@@ -69,7 +74,7 @@ def said(at_ms: float, until: int, words_until: int | None = None, *, is_finaliz
 
 
 # The connection's first 8,000 samples are the track's from 8,000 on, the next are those from 24,000 on.
-NOTES = [
+NOTES: list[Heard | Said] = [
     heard(20, 4_000, 8_000),
     heard(20, 8_000, 8_000),
     said(2_300, 8_000, 6_400),
