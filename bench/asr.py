@@ -114,6 +114,7 @@ class Step:
             "latencies": {name: latencies.row() for name, latencies in self.rows().items()},
             "between_partials": self.times.histogram(),
             "steady": round(self.times.steady, 4),
+            "overtaken": self.times.overtaken,
             "unsaid": self.times.unsaid,
         }
 
@@ -127,7 +128,8 @@ class Step:
         low, high = asr_times.STEADY_MS
         yield f"    {self.times.steady:.1%} of partials come {low:g} to {high:g} ms after the one before"
         told = (f"{step}+ {count}" for step, count in self.times.histogram().items() if count)
-        yield f"    ms between partials: {', '.join(told)}; {self.times.unsaid} results never reached the topic"
+        yield f"    ms between partials: {', '.join(told)}"
+        yield f"    results overtaken by a final: {self.times.overtaken}; never on the topic: {self.times.unsaid}"
         yield "    cores: " + ", ".join(f"{name} {cores:.2f}" for name, cores in self.cores.items())
         for name, value in self.reached.items():
             yield "    " + judged(name, value, MUST[name], GOAL[name])

@@ -1,10 +1,10 @@
 """Joins what a recogniser's double noted with what stands on Kafka: how long our side took, on one machine's clock.
 
     to socket    an audio record's arrival on Kafka to the read, at the double, of the bytes that hold its last sample
-    to topic     the double has sent a result that says more than the one before, or is final, to the first record of
-                 `transcript.words` that says as much
-    cursor       the arrival of the audio record in which such a result ends to that record of `transcript.words`: the
-                 latency of a transcript as developers.deepgram.com/docs/measuring-streaming-latency has it
+    to topic     the double has sent a result that says more than those before to the partial on `transcript.words` that
+                 first says as much; or one that was forced, to the final that it let go
+    cursor       the arrival of the audio record in which such a result ends to that partial: the latency of a
+                 transcript as developers.deepgram.com/docs/measuring-streaming-latency has it
     closing      the arrival of the audio record that closes a segment to the segment's final, less the double's latency
 
 Both ends' scheduling is in all of them. A connection tells nobody whose it is: what is heard on it cannot come before
@@ -81,6 +81,7 @@ class Times:
     first_partial: Latencies = field(default_factory=Latencies)
     closing: Latencies = field(default_factory=Latencies)
     between_ms: list[float] = field(default_factory=list)
+    overtaken: int = 0  # results that came when their segment was closed: its final alone says as much
     unsaid: int = 0  # results that say more, which the topic never did
 
     @property
@@ -232,8 +233,9 @@ def _follow(times: Times, line: Line, words: Sequence[Written], load: Load) -> N
     for said, one, is_first in saying(line, words):
         if said.at_ms < load.since_ms:
             continue
-        if one is None:
-            times.unsaid += 1
+        if one is None or one.record.is_final:
+            times.unsaid += one is None
+            times.overtaken += one is not None
             continue
         times.partial_to_topic.add(one.at_ms - said.at_ms)
         cursor = times.first_cursor if is_first else times.next_cursor

@@ -140,6 +140,11 @@ def test_figures_of_a_load() -> None:
     assert times.first_cursor.at(0) == pytest.approx(2_320 - 2_117, abs=1)
 
 
+def test_result_of_a_segment_that_is_closed_is_overtaken_by_its_final() -> None:
+    times = measure(Load({"c": ARRIVALS}, TOPIC[3:], {"c": BEGAN_MS}, 250.0, BEGAN_MS), NOTES)
+    assert (1, 1, 0) == (times.overtaken, times.partial_to_topic.count, times.unsaid)
+
+
 def test_what_was_before_is_not_counted() -> None:
     times = measured(4_000.0)
     assert (1, 0, 1, 0) == (
