@@ -9,7 +9,7 @@ import subprocess
 import sys
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -22,11 +22,11 @@ from connectors import files
 from connectors.deepgram_double import Limits, Message, Plan, Serving, read_script, serve
 from connectors.deepgram_double.faults import Close, Drop, Fault, HalfOpen, Placed, Refuse, SlowStart, Stall
 from connectors.deepgram_double.hearing import Whence
-from connectors.deepgram_double.server import Server
 from topics.records import SAMPLE_RATE_HZ, Track
 
 CONNECTIONS = 10_000  # at once: the service's limit is not what is measured
 CUT_WITHIN_S = 6.0  # of audio on a connection; most segments of the demo call are shorter
+SAMPLE_S = 1 / SAMPLE_RATE_HZ
 KINDS = ("reset", "hang up", "close", "deaf", "mute", "half open", "refused", "slow start")
 _CODES = (1011, 1012, 1013)  # after which a client comes again
 
@@ -179,19 +179,25 @@ async def _serve(notes: BinaryIO, plan: Sequence[tuple[str, Fault]], latency_s: 
     async with serve(script, Serving(limits=Limits(CONNECTIONS), plan=faults, witness=Notes(notes))) as server:
         print(server.url, flush=True)
         while await asyncio.to_thread(sys.stdin.readline):
-            print(msgspec.json.encode(Told(server.handshakes, _struck(server, plan))).decode(), flush=True)
+            received_s = {connection.number: connection.received_s for connection in server.connections}
+            told = Told(server.handshakes, struck(plan, server.handshakes, received_s))
+            print(msgspec.json.encode(told).decode(), flush=True)
 
 
-def _struck(server: Server, plan: Sequence[tuple[str, Fault]]) -> dict[str, int]:
-    """Count the faults that have happened; each of the plan strikes the connection of its number."""
-    received_s = {connection.number: connection.received_s for connection in server.connections}
-    struck = Counter[str]()
-    for number, (kind, fault) in enumerate(plan, 1):
-        if isinstance(fault, Placed):
-            struck[kind] += received_s.get(number, -1.0) >= fault.after_s
-        else:
-            struck[kind] += number <= server.handshakes
-    return dict(struck)
+def struck(plan: Sequence[tuple[str, Fault]], handshakes: int, received_s: Mapping[int, float]) -> dict[str, int]:
+    """Count the faults of a plan that have happened, each to the connection of its number, by kind.
+
+    Args:
+        plan: of the first connections.
+        handshakes: that there were, refused ones too.
+        received_s: audio of each connection that was admitted.
+    """
+    found = Counter[str]()
+    for number, (kind, fault) in enumerate(plan[:handshakes], 1):
+        # One within a connection happens before the first sample that is past its place.
+        is_reached = not isinstance(fault, Placed) or received_s.get(number, -1.0) > fault.after_s - SAMPLE_S
+        found[kind] += is_reached
+    return dict(found)
 
 
 def main() -> None:

@@ -2,8 +2,8 @@
 
 import pytest
 
-from bench.double import KINDS, Said, cuts, said
-from connectors.deepgram_double.faults import Plan
+from bench.double import KINDS, Said, cuts, said, struck
+from connectors.deepgram_double.faults import Close, Fault, HalfOpen, Plan, Refuse, SlowStart
 
 pytestmark = pytest.mark.unit
 
@@ -25,3 +25,16 @@ def test_result_is_noted_in_samples() -> None:
     assert Said(3, 7.0, 16_000, 14_000, True) == said(3, 7.0, message)
     message["channel"] = {"alternatives": [{"words": []}]}
     assert said(3, 7.0, message).words_until is None
+
+
+def test_faults_that_have_happened_are_counted() -> None:
+    plan: list[tuple[str, Fault]] = [
+        ("refused", Refuse(503, connections=(1,))),
+        ("close", Close(1011, connections=(2,), after_s=1.00007)),
+        ("half open", HalfOpen(connections=(3,), after_s=2.0)),
+        ("close", Close(1012, connections=(4,), after_s=0.5)),
+        ("slow start", SlowStart(connections=(5,), for_s=1.0)),
+    ]
+    # The second has all samples before its close; the third is short of its place by two samples.
+    received_s = {2: 1.0, 3: 2.0 - 2 / 8_000, 4: 0.5}
+    assert {"refused": 1, "close": 2, "half open": 0} == struck(plan, 4, received_s)
