@@ -152,7 +152,7 @@ class Disturbed:
             f"{sum(self.struck.values())} {name} ({each}), {self.calls} calls, {said.finals} finals,"
             f" {said.words} words: {said.lost} lost, {said.doubled} doubled; finals: {said.missing} missing,"
             f" {said.extra} extra, {said.split} split, {said.stood_in} by the second recogniser, {said.gaps} by none,"
-            f" {self.late} later than {LATE_MS} ms: {'met' if said.is_whole else 'NOT met'}"
+            f" {self.late} later than {LATE_MS} ms: {'met' if said.is_whole else f'NOT met: {said.where}'}"
         )
 
 
@@ -216,8 +216,10 @@ def _undisturbed(recording: Recording) -> tuple[Finals, str]:
         finally:
             double.end()
     said = [one.record for one in entries if isinstance(one.record, SegmentWords)]
-    (asr,) = {one.asr for one in said}
-    return finals(said), asr
+    names = {one.asr for one in said}
+    if len(names) != 1:
+        raise RuntimeError(f"the undisturbed call was heard by {', '.join(sorted(names))}")
+    return finals(said), names.pop()
 
 
 def _load(recording: Recording, calls: int, seconds: float) -> Step:

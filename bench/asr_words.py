@@ -2,11 +2,12 @@
 
 from collections import Counter
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from topics.records import SegmentWords, Track, Word
 
-Finals = dict[tuple[Track, int], tuple[Word, ...]]  # by track and first sample of the segment
+Place = tuple[Track, int]  # a segment: its track and first sample
+Finals = dict[Place, tuple[Word, ...]]
 
 
 @dataclass(slots=True)
@@ -23,6 +24,7 @@ class Comparison:
         split: finals of one revision that differ.
         stood_in: finals of another recogniser, whose words are its own and are not compared.
         gaps: finals that nobody answered.
+        where: how often the words of a segment differed, by `<track>/<first sample>`.
     """
 
     finals: int = 0
@@ -34,6 +36,7 @@ class Comparison:
     split: int = 0
     stood_in: int = 0
     gaps: int = 0
+    where: dict[str, int] = field(default_factory=dict)
 
     @property
     def is_whole(self) -> bool:
@@ -55,15 +58,15 @@ class Comparison:
         for place, final in standing.items():
             self.gaps += bool(final.gap)
             if final.asr == asr or final.gap:
-                self._compare(final.words, truth.get(place, ()))
+                self._compare(place, final.words, truth.get(place, ()))
             else:
                 self.stood_in += 1
         for place in truth.keys() - standing.keys():
-            self._compare((), truth[place])
+            self._compare(place, (), truth[place])
 
-    def _standing(self, said: Iterable[SegmentWords]) -> dict[tuple[Track, int], SegmentWords]:
+    def _standing(self, said: Iterable[SegmentWords]) -> dict[Place, SegmentWords]:
         """Return the finals that the later revision has left standing."""
-        standing: dict[tuple[Track, int], SegmentWords] = {}
+        standing: dict[Place, SegmentWords] = {}
         for one in said:
             held = standing.get((one.track, one.first_sample))
             if not one.is_final or held and held.rev > one.rev:
@@ -72,8 +75,11 @@ class Comparison:
             standing[one.track, one.first_sample] = one
         return standing
 
-    def _compare(self, words: Iterable[Word], spoken: Iterable[Word]) -> None:
+    def _compare(self, place: Place, words: Iterable[Word], spoken: Iterable[Word]) -> None:
         had, wanted = Counter(map(_named, words)), Counter(map(_named, spoken))
+        if had != wanted:
+            name = f"{place[0]}/{place[1]}"
+            self.where[name] = self.where.get(name, 0) + 1
         self.words += wanted.total()
         self.lost += (wanted - had).total()
         self.doubled += (had - wanted).total()

@@ -41,6 +41,7 @@ def test_word_that_is_missing_is_lost_and_one_that_is_there_twice_is_doubled() -
     again = Word("please", 600, 850)
     found = judged(replace(SAID[0], words=(*SAID[0].words[1:], again)), SAID[1])
     assert (1, 1, False) == (found.lost, found.doubled, found.is_whole)
+    assert {"agent/0": 1} == found.where
 
 
 def test_word_at_another_time_is_lost_and_doubled() -> None:
