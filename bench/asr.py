@@ -167,12 +167,14 @@ def add_options(parser: argparse.ArgumentParser) -> None:
 
 
 def run(given: argparse.Namespace) -> Report:
-    """Measure each step, then disturb."""
+    """Measure each step until one misses a must, then disturb."""
     recording = Recording.chosen(given)
     steps = []
     for calls in (int(one) for one in given.calls.split(",") if one != "0"):
         steps.append(_load(recording, calls, given.seconds))
         print("\n".join(steps[-1].lines()), file=sys.stderr, flush=True)
+        if not steps[-1].is_met:
+            break
     disturbed: dict[str, Disturbed] = {}
     if given.cuts or given.kills:
         truth, asr = _undisturbed(recording)
