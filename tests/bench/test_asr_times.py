@@ -66,6 +66,11 @@ def test_connection_on_which_nothing_is_recognised_is_nobodys() -> None:
     assert [] == lines([heard(20, RECORD, track=None), Said(1, BEGAN_MS, RECORD, None, False)], {"a": BEGAN_MS})
 
 
+def test_silence_that_is_not_recognised_says_nothing_of_its_place() -> None:
+    notes: list[Heard | Said] = [heard(-500, 1_600, track=None), heard(20, 1_600 + RECORD, -1_600)]
+    assert [("c", "agent")] == [line.place for line in lines(notes, {"b": BEGAN_MS - 750, "c": BEGAN_MS})]
+
+
 # To the topic
 
 
@@ -91,6 +96,11 @@ TOPIC = [
     words(2_630, 9_000, 15_500, 1_500, 1_900, is_final=True),
     words(4_340, 25_000, 32_000, 3_500),
 ]
+
+
+def test_sample_of_the_connection_is_the_tracks_by_the_read_that_brought_it() -> None:
+    (only,) = lines(NOTES, {"c": BEGAN_MS})
+    assert [15_999, 16_000, 24_001, 32_000] == [only.on_track(sample) for sample in (7_999, 8_000, 8_001, 16_000)]
 
 
 def test_result_that_says_more_is_on_the_topic_with_the_first_record_that_says_as_much() -> None:
