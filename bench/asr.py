@@ -6,7 +6,7 @@
     kills    one of the two workers dies by SIGKILL, at seeded times
 
 After cuts and kills the words of every final of every call that was sent whole are compared with those of the same
-call, undisturbed, on the memory engine. Exit 3 when a word was lost or doubled, or a must was missed.
+call, undisturbed, on the memory engine; those of the second recogniser are its own and only counted. Exit 3 when a word was lost or doubled, or a must was missed.
 """
 
 import argparse
@@ -194,7 +194,7 @@ def _opened(recording: Recording, latency_ms: float, plan: tuple[int, int] = (0,
             with SpeechSite.opened("asr", recording, (GROUP,), partitions=PARTITIONS, variables=variables) as workers:
                 yield Site(workers, double)
         finally:
-            double.end()
+            double.stop()
 
 
 def _asking(double: Double) -> dict[str, str]:
@@ -216,7 +216,7 @@ def _undisturbed(recording: Recording) -> tuple[Finals, str]:
             request = Request(recording.call, "quiet", TENANT, (), QUIET_SPEED, keep=False)
             entries, _ = asyncio.run(call.in_memory(request, settings.load(**_asking(double))))
         finally:
-            double.end()
+            double.stop()
     said = [one.record for one in entries if isinstance(one.record, SegmentWords)]
     names = {one.asr for one in said}
     if len(names) != 1:
@@ -237,7 +237,8 @@ def _load(recording: Recording, calls: int, seconds: float) -> Step:
             cores = {name: round((cpu_s(pid) - before[name]) / took_s, 3) for name, pid in pids.items()}
             sent = generator.end()
         arrivals, words = _arrivals(site.workers), _words(site.workers)
-        notes = site.double.end()
+        site.double.stop()
+        notes = site.double.notes()
     begins_ms = {contact: (generator.began_s + plan.begins_s(contact)) * 1_000 for contact in arrivals}
     own = [one for one in words if one.record.asr.startswith("deepgram")]
     load = asr_times.Load(arrivals, own, begins_ms, LATENCY_MS, since_s * 1_000)

@@ -157,11 +157,13 @@ class Double:
         print(file=self._process.stdin, flush=True)
         return msgspec.json.decode(self._line(), type=Told)
 
-    def end(self) -> list[Heard | Said]:
-        """End it and return its notes, in the order of time."""
+    def stop(self) -> None:
+        """End it; once more changes nothing."""
         self._process.communicate()
-        lines = self._notes.read_bytes().splitlines()
-        return [msgspec.json.decode(line, type=Heard | Said) for line in lines]
+
+    def notes(self) -> list[Heard | Said]:
+        """Return what it noted, in the order of time; it has been stopped."""
+        return [msgspec.json.decode(line, type=Heard | Said) for line in self._notes.read_bytes().splitlines()]
 
     def _line(self) -> str:
         assert self._process.stdout is not None  # a pipe was asked for
