@@ -6,7 +6,8 @@
     kills    one of the two workers dies by SIGKILL, at seeded times
 
 After cuts and kills the words of every final of every call that was sent whole are compared with those of the same
-call, undisturbed, on the memory engine; those of the second recogniser are its own and only counted. Exit 3 when a word was lost or doubled, or a must was missed.
+call, undisturbed, on the memory engine; those of the second recogniser are its own and only counted. Exit 3 when a
+word was lost or doubled, or a must was missed.
 """
 
 import argparse
