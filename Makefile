@@ -28,6 +28,7 @@ soak: setup  ## what is too long for test; writes reports to bench/results
 	$(BIN)/python -m bench crash --seed $(SEED)
 	$(BIN)/python -m bench latency
 	$(BIN)/python -m bench failover --seed $(SEED)
+	$(BIN)/python -m bench asr --seed $(SEED)
 	$(BIN)/python -m bench growth --seed $(SEED)
 	$(BIN)/python -m bench memory --seed $(SEED)
 	$(BIN)/python -m bench vad --seed $(SEED)

@@ -10,6 +10,7 @@ from bench import report
 
 EXIT_DIFFERENCE = 3
 NAMES = (
+    "asr",
     "capacity",
     "capture",
     "crash",

@@ -13,9 +13,10 @@ It shares no code with any client of Deepgram: one is the other's judge.
 """
 
 from connectors.deepgram_double.faults import Plan
+from connectors.deepgram_double.messages import Message, Witness
 from connectors.deepgram_double.process import Serving, serve
 from connectors.deepgram_double.script import Script
 from connectors.deepgram_double.script import read as read_script
 from connectors.deepgram_double.server import Limits, Server
 
-__all__ = ["Limits", "Plan", "Script", "Server", "Serving", "read_script", "serve"]
+__all__ = ["Limits", "Message", "Plan", "Script", "Server", "Serving", "Witness", "read_script", "serve"]

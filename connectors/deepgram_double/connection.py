@@ -7,7 +7,8 @@ import asyncio
 import json
 import socket
 import struct
-from collections.abc import Sequence
+import time
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import Final
@@ -27,7 +28,7 @@ from connectors.deepgram_double.faults import (
     UnknownType,
 )
 from connectors.deepgram_double.hearing import ENCODINGS
-from connectors.deepgram_double.messages import End, Said, Session
+from connectors.deepgram_double.messages import End, Message, Said, Session, Witness
 from connectors.deepgram_double.requests import Format
 from topics.records import SAMPLE_RATE_HZ
 
@@ -47,8 +48,15 @@ _Outgoing = Said | str | bytes | Drop | Pause
 class Outlet:
     """Sends what is to be sent, in its order, each after the same delay."""
 
-    def __init__(self, request: web.Request, socket: web.WebSocketResponse, delay_s: float) -> None:
+    def __init__(
+        self,
+        request: web.Request,
+        socket: web.WebSocketResponse,
+        delay_s: float,
+        on_sent: Callable[[Message], None],
+    ) -> None:
         """Bind the outlet to an open socket."""
+        self._on_sent = on_sent
         self._request = request
         self._socket = socket
         self._delay_s = delay_s
@@ -83,6 +91,7 @@ class Outlet:
                 return False
             case _:
                 await self._socket.send_str(json.dumps(outgoing))
+                self._on_sent(outgoing)
         return True
 
     async def _close(self, code: int | None, reason: str) -> None:
@@ -109,7 +118,9 @@ class Outlet:
 class Connection:
     """One connection, from its handshake to its end."""
 
-    def __init__(self, number: int, audio: Format, session: Session, faults: Sequence[Fault]) -> None:
+    def __init__(
+        self, number: int, audio: Format, session: Session, faults: Sequence[Fault], witness: Witness | None = None
+    ) -> None:
         """Bind the connection to what answers it.
 
         Args:
@@ -117,7 +128,9 @@ class Connection:
             audio: its format.
             session: what it talks to.
             faults: what goes wrong.
+            witness: who watches.
         """
+        self._witness = witness
         self.number = number
         self.received_bytes = 0
         width = ENCODINGS[audio.encoding][1] if audio.encoding in ENCODINGS else 1
@@ -148,7 +161,7 @@ class Connection:
         response.headers["dg-request-id"] = self._session.request_id
         await response.prepare(request)
         self._socket, self._idle_s = response, idle_s
-        self._outlet = Outlet(request, response, answer_s + self._slow_s)
+        self._outlet = Outlet(request, response, answer_s + self._slow_s, self._sent)
         sender = asyncio.create_task(self._outlet.run())
         try:
             self._say(self._session.greet())
@@ -204,9 +217,13 @@ class Connection:
         self._listen(data)
 
     def _listen(self, data: bytes) -> None:
-        if data and not self._is_over:
-            self.received_bytes += len(data)
-            self._say(self._session.hear(data))
+        if not data or self._is_over:
+            return
+        at_s = time.time()
+        self.received_bytes += len(data)
+        self._say(self._session.hear(data))
+        if self._witness:
+            self._witness.heard(self.number, at_s, self.received_bytes, self._session.whence)
 
     async def _happen(self, fault: Placed) -> None:
         match fault:
@@ -228,6 +245,10 @@ class Connection:
                 self._outlet.put("this is no JSON")
             case Complaint(description=description):
                 self._say([self._session.complaint(description)])
+
+    def _sent(self, message: Message) -> None:
+        if self._witness:
+            self._witness.said(self.number, message)
 
     def _say(self, said: Sequence[Said]) -> None:
         for one in said:

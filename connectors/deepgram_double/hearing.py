@@ -19,6 +19,8 @@ from topics.records import Track
 
 # Of each received sample the lowest and the highest value that it may have had before it was encoded, shape (n, 2).
 Bounds = NDArray[np.int32]
+# A track, and by how much its samples are ahead of those of the connection.
+Whence = tuple[Track, int]
 
 BLOCK_SAMPLES: Final = 160  # 20 ms: so much audio says where on which track it is
 # A place that was taken for another is mended from what is kept: 8 s, longer than a word.
@@ -110,12 +112,14 @@ class _Run:
     """A stretch of the connection that is a stretch of a track, sample by sample.
 
     Attributes:
+        track: its name.
         voice: the track.
         offset: sample of the track less sample of the connection.
         end: sample of the connection before which all is known to fit.
         next: index of the first word that is not whole yet.
     """
 
+    track: Track
     voice: Voice
     offset: int
     end: int
@@ -147,6 +151,12 @@ class Ear:
             return None
         start = run.voice.words[run.next].start_sample
         return start - run.offset if start < run.place else None
+
+    @property
+    def whence(self) -> Whence | None:
+        """Where what comes now is from; None where that is not known."""
+        run = self._run
+        return None if run is None else (run.track, run.offset)
 
     def hear(self, block: Bounds) -> list[Spoken]:
         """Take what comes next, shape (n, 2) with at most `BLOCK_SAMPLES`; return the words that are whole with it."""
@@ -181,13 +191,13 @@ class Ear:
     def _seek(self) -> list[Spoken]:
         """Look for the first block that was not looked for yet."""
         first, self._tried = self._tried, self._tried + BLOCK_SAMPLES
-        for voice in self._voices.values():
+        for track, voice in self._voices.items():
             at = find(self._since(first)[:BLOCK_SAMPLES], voice.samples)
             if at is not None:
                 start = first - self._agreement_before(first, voice, at)
                 offset = at - first
                 words = bisect_left(voice.words, start + offset, key=lambda word: word.start_sample)
-                self._run = _Run(voice, offset, first, words)
+                self._run = _Run(track, voice, offset, first, words)
                 return self._follow()
         return []
 

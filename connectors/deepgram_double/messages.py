@@ -4,6 +4,7 @@ import json
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
+from connectors.deepgram_double.hearing import Whence
 from topics.records import SAMPLE_RATE_HZ
 
 Message = dict[str, Any]  # JSON, of the shape that its `type` has on the wire
@@ -30,10 +31,31 @@ class End:
 Said = Message | End
 
 
+class Witness(Protocol):
+    """Who watches what a server hears and says; called while it serves."""
+
+    def heard(self, connection: int, at_s: float, size_bytes: int, whence: Whence | None) -> None:
+        """Audio came on a connection.
+
+        Args:
+            connection: number of its handshake, from 1.
+            at_s: when it was read, seconds since the epoch.
+            size_bytes: of all its audio so far.
+            whence: of what has come last.
+        """
+
+    def said(self, connection: int, message: Message) -> None:
+        """A message has just been sent."""
+
+
 class Session(Protocol):
     """One connection's conversation: what is received goes in, what is to be said comes out."""
 
     request_id: str
+
+    @property
+    def whence(self) -> Whence | None:
+        """Where on which track what comes on the first channel is from, if that is known."""
 
     def greet(self) -> list[Said]:
         """Say what comes before all else."""

@@ -8,6 +8,7 @@ from typing import Final
 from aiohttp import web
 
 from connectors.deepgram_double.faults import Plan
+from connectors.deepgram_double.messages import Witness
 from connectors.deepgram_double.script import Script
 from connectors.deepgram_double.server import Limits, Server
 from pipeline.errors import PeerUnavailable
@@ -25,11 +26,13 @@ class Serving:
         port: 0 takes a free one.
         limits: of all connections.
         plan: what goes wrong.
+        witness: who watches.
     """
 
     port: int = 0
     limits: Limits = field(default_factory=Limits)
     plan: Plan = field(default_factory=Plan)
+    witness: Witness | None = None
 
 
 @asynccontextmanager
@@ -44,7 +47,7 @@ async def serve(script: Script, serving: Serving | None = None) -> AsyncIterator
         PeerUnavailable: the port is taken.
     """
     serving = serving or Serving()
-    server = Server(script, serving.limits, serving.plan)
+    server = Server(script, serving.limits, serving.plan, serving.witness)
     # A client that hangs up must give its place back at once, also when nothing is read from it.
     runner = web.AppRunner(
         server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=_STOP_LIMIT_S

@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from datetime import UTC, datetime
 from typing import Final
 
-from connectors.deepgram_double.hearing import Bounds, Ear, decoder, transcript
+from connectors.deepgram_double.hearing import Bounds, Ear, Whence, decoder, transcript
 from connectors.deepgram_double.messages import (
     CONFIDENCE,
     NO_AUDIO_REASON,
@@ -51,6 +51,11 @@ class Channel:
     def received(self) -> int:
         """How many samples have come."""
         return self._ear.received
+
+    @property
+    def whence(self) -> Whence | None:
+        """Where on which track what comes is from, if that is known."""
+        return self._ear.whence
 
     def hear(self, block: Bounds) -> Iterator[Message]:
         """Take 20 ms, or the rest before a flush; yield what is to be said."""
@@ -151,6 +156,11 @@ class Listening:
         count = audio.channels if audio.is_multichannel else 1
         self._channels = [Channel(asked, script, index, count) for index in range(count)]
         self._decoder = decoder(audio)
+
+    @property
+    def whence(self) -> Whence | None:
+        """Where on which track what comes on the first channel is from, if that is known."""
+        return self._channels[0].whence
 
     def greet(self) -> list[Said]:
         """Say nothing: the first message is a result."""

@@ -15,7 +15,7 @@ from aiohttp import web
 from connectors.deepgram_double import requests
 from connectors.deepgram_double.connection import Connection
 from connectors.deepgram_double.faults import Plan, Refuse, SlowStart
-from connectors.deepgram_double.messages import Session
+from connectors.deepgram_double.messages import Session, Witness
 from connectors.deepgram_double.requests import Format, refusal
 from connectors.deepgram_double.results import Listening
 from connectors.deepgram_double.script import Script
@@ -43,14 +43,16 @@ class Server:
     Owns which connections are admitted, and keeps what each has received.
     """
 
-    def __init__(self, script: Script, limits: Limits, plan: Plan) -> None:
+    def __init__(self, script: Script, limits: Limits, plan: Plan, witness: Witness | None = None) -> None:
         """Bind the server to what it can hear.
 
         Args:
             script: tracks and words.
             limits: of all connections.
             plan: what goes wrong.
+            witness: who watches.
         """
+        self._witness = witness
         self.url = ""
         self.handshakes = 0
         self.open_connections = 0
@@ -94,7 +96,7 @@ class Server:
         return number
 
     async def _talk(self, request: web.Request, number: int, audio: Format, session: Session) -> web.StreamResponse:
-        connection = Connection(number, audio, session, self._plan.of(number))
+        connection = Connection(number, audio, session, self._plan.of(number), self._witness)
         self.connections.append(connection)
         self.open_connections += 1
         try:

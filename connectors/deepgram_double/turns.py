@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Final, Literal
 
-from connectors.deepgram_double.hearing import Bounds, Ear, decoder, transcript
+from connectors.deepgram_double.hearing import Bounds, Ear, Whence, decoder, transcript
 from connectors.deepgram_double.messages import (
     CONFIDENCE,
     NO_AUDIO_REASON,
@@ -46,6 +46,11 @@ class Turns:
         self._start = 0
         self._said_at = 0
         self._is_eager = False
+
+    @property
+    def whence(self) -> Whence | None:
+        """Where on which track what comes is from, if that is known."""
+        return self._ear.whence
 
     def greet(self) -> list[Said]:
         """Say the first message."""

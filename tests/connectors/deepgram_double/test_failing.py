@@ -21,16 +21,19 @@ from connectors.deepgram_double.faults import (
     Stall,
     UnknownType,
 )
+from connectors.deepgram_double.hearing import Whence
 from pipeline.errors import PeerUnavailable
 from tests.connectors.deepgram_double.callers import (
     ASKED,
     KEY,
     WAIT_S,
+    Json,
     connected,
     doubling,
     finals,
     pcm,
     script,
+    silence,
     words,
 )
 
@@ -326,3 +329,41 @@ async def test_port_that_is_taken_is_said() -> None:
         with pytest.raises(PeerUnavailable, match="cannot listen on port"):
             async with serve(script(), Serving(port=int(server.url.rpartition(":")[2]))):
                 pass
+
+
+# Who watches
+
+
+class Noting:
+    """Keeps what it is told."""
+
+    def __init__(self) -> None:
+        self.sizes: list[tuple[int, int]] = []
+        self.whence: list[Whence | None] = []
+        self.said_words: list[str] = []
+
+    def heard(self, connection: int, at_s: float, size_bytes: int, whence: Whence | None) -> None:
+        self.sizes.append((connection, size_bytes))
+        self.whence.append(whence)
+
+    def said(self, connection: int, message: Json) -> None:
+        self.said_words += words([message])
+
+
+async def test_witness_is_told_what_came_from_where_and_what_was_said() -> None:
+    noting = Noting()
+    async with (
+        serve(script(), Serving(plan=Plan((Drop(after_s=0.6, connections=(2,)),)), witness=noting)) as server,
+        connected(server) as first,
+        connected(server) as second,
+    ):
+        await first.media(pcm("agent", 3_000, 3_600) + pcm("customer", 500, 800))
+        await first.media(silence(1_000))
+        await second.media(pcm("customer", 100, 1_200))
+        await second.rest()
+        await first.say("CloseStream")
+        await first.rest()
+    assert [(1, 14_400), (1, 30_400), (2, 9_600)] == noting.sizes
+    # 24,000 - 0, then 4,000 - 4,800 of the connection's own samples.
+    assert [("customer", -800), None, ("customer", 800)] == noting.whence
+    assert ["four"] == noting.said_words
