@@ -29,6 +29,7 @@ from bench.report import Report
 from connectors import files
 from connectors.files import Call
 from pipeline.audio import silero
+from pipeline.audio.model import WINDOW_SAMPLES, Memory
 from pipeline.audio.pcm import Samples
 from pipeline.stages.vad import Vad, VadState
 from topics.records import SAMPLE_RATE_HZ, TRACKS, Record, SpeechMark
@@ -126,17 +127,17 @@ def ours(tracks: Sequence[Samples]) -> list[Frames]:
 
 def silero_alone(tracks: Sequence[Samples]) -> list[Frames]:
     """Return the frames whose window silero takes for speech, with one memory over the whole track."""
-    longest = -(-max(map(len, tracks)) // silero.WINDOW_SAMPLES) * silero.WINDOW_SAMPLES
+    longest = -(-max(map(len, tracks)) // WINDOW_SAMPLES) * WINDOW_SAMPLES
     windows = np.stack([np.pad(track, (0, longest - len(track))) for track in tracks])
-    windows = windows.reshape(len(tracks), -1, silero.WINDOW_SAMPLES)
-    model, memory = silero.load(), silero.Memory.blank(len(tracks))
+    windows = windows.reshape(len(tracks), -1, WINDOW_SAMPLES)
+    model, memory = silero.load(), Memory.together([b""] * len(tracks))
     found = np.zeros(windows.shape[:2], np.bool_)
     for n in range(windows.shape[1]):
         probability, memory = model.judge(windows[:, n], memory)
         found[:, n] = probability >= 0.5
     frames = [np.arange(-(-len(track) // FRAME_SAMPLES)) for track in tracks]
     return [
-        each[(at * FRAME_SAMPLES + FRAME_SAMPLES // 2) // silero.WINDOW_SAMPLES]
+        each[(at * FRAME_SAMPLES + FRAME_SAMPLES // 2) // WINDOW_SAMPLES]
         for each, at in zip(found, frames, strict=True)
     ]
 
