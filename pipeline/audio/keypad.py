@@ -16,7 +16,7 @@ from pipeline.audio.pcm import Samples
 BLOCK_SAMPLES: Final = 128
 _ROWS_HZ: Final = (697, 770, 852, 941)
 _COLUMNS_HZ: Final = (1_209, 1_336, 1_477, 1_633)
-_SHARE: Final = 0.7  # of the block's energy
+_SHARE: Final = 0.68  # of the block's energy
 # ITU-T Q.24: a column is at most 4 dB above its row, and 8 below; one more, for a block that is not filled.
 _COLUMN_ABOVE_ROW: Final = 10**0.5
 _ROW_ABOVE_COLUMN: Final = 10**0.9
