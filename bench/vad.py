@@ -6,7 +6,8 @@
 
 Calls are those of `bench/corpus.py` through the lines of `bench/line.py`. A frame of 20 ms is what the window, or the
 segment, at its middle is. Music and keys alone have no speech: there the figure is the share of frames that were taken
-for it. Tracks a core: seconds of audio for each second of this process's CPU, clean calls, records made before.
+for it. Keys: the share that has a mark on a track of nothing else, and marks on clips, music and a recorded call that
+have none. Tracks a core: seconds of audio for each second of this process's CPU, clean calls, records made before.
 """
 
 import argparse
@@ -14,9 +15,9 @@ import statistics
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from itertools import zip_longest
+from itertools import chain, zip_longest
 from random import Random
-from typing import Final
+from typing import Final, TypeVar
 
 import numpy as np
 import webrtcvad
@@ -26,21 +27,26 @@ from bench import corpus, line
 from bench.corpus import FRAME_SAMPLES, Recordings, Spoken
 from bench.line import Line
 from bench.report import Report
+from bench.watched import REPOSITORY
 from connectors import files
-from connectors.files import Call
+from connectors.files import Call, read_wav
 from pipeline.audio import silero
+from pipeline.audio.model import WINDOW_SAMPLES, Memory
 from pipeline.audio.pcm import Samples
 from pipeline.stages.vad import Vad, VadState
-from topics.records import SAMPLE_RATE_HZ, TRACKS, Record, SpeechMark
+from topics.records import SAMPLE_RATE_HZ, TRACKS, KeyPress, Record, SpeechMark
 
 BEHIND_MUST: Final = 0.01  # F1 below silero's, in any condition
 MUSIC_MUST: Final = 0.01  # of frames
 TRACKS_MUST, TRACKS_GOAL = 600, 1_200
 _WEBRTC_MODE: Final = 2  # the best F1 of the four on telephone speech
 _MUSIC_DB: Final = (0, -10, -20)  # as it was recorded, and softer
+RECORDED: Final = REPOSITORY.parent / "shared" / "data" / "calls"  # may be missing
 _KEYS: Final = 100  # of each track of keys
+_KEY_LINES: Final = (Line(), Line("white", 20), Line("white", 10), Line(lost=0.03))
 
 Frames = NDArray[np.bool_]
+M = TypeVar("M", SpeechMark, KeyPress)
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,6 +88,30 @@ class Score:
         return {"f1": round(self.f1, 4), "precision": round(self.precision, 4), "recall": round(self.recall, 4)}
 
 
+@dataclass(frozen=True, slots=True)
+class Keys:
+    """Marks of keys.
+
+    Attributes:
+        heard: the share of keys that have one, by condition.
+        imagined: where nobody pressed a key.
+        hours: of audio without keys.
+    """
+
+    heard: Mapping[str, float]
+    imagined: int
+    hours: float
+
+    def figures(self) -> dict[str, object]:
+        """For the report."""
+        return {"heard": self.heard, "imagined": self.imagined, "hours": round(self.hours, 3)}
+
+    def line(self) -> str:
+        """For people."""
+        heard = ", ".join(f"{name} {share:.2f}" for name, share in self.heard.items())
+        return f"keys heard: {heard}; imagined: {self.imagined} in {60 * self.hours:.0f} minutes"
+
+
 def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare what can be chosen; must and goal count for the defaults."""
     parser.add_argument("--seed", type=int, default=1)
@@ -106,13 +136,15 @@ def run(given: argparse.Namespace) -> Report:
         for name, tracks in _without_speech(recordings, given.seed).items()
     }
     clean = _carried(calls, conditions[0], recordings, given.seed)
-    return _report(scores, alone, [_tracks_a_core(clean) for _ in range(given.rounds)], truth)
+    pressed = {condition.name: _keys_heard(condition, recordings, given.seed) for condition in _KEY_LINES}
+    keys = Keys(pressed, *_keys_imagined(recordings))
+    return _report(scores, alone, keys, [_tracks_a_core(clean) for _ in range(given.rounds)], truth)
 
 
 def ours(tracks: Sequence[Samples]) -> list[Frames]:
     """Return the frames in segments; tracks are customer and agent in turns, an even number."""
     segments = [np.zeros(-(-len(track) // FRAME_SAMPLES), np.bool_) for track in tracks]
-    for n, marks in enumerate(_marks(_records(tracks))):
+    for n, marks in enumerate(_marks(_records(tracks), SpeechMark)):
         for mark in marks:
             if mark.end_sample is not None:
                 frames = segments[2 * n + TRACKS.index(mark.track)]
@@ -126,17 +158,17 @@ def ours(tracks: Sequence[Samples]) -> list[Frames]:
 
 def silero_alone(tracks: Sequence[Samples]) -> list[Frames]:
     """Return the frames whose window silero takes for speech, with one memory over the whole track."""
-    longest = -(-max(map(len, tracks)) // silero.WINDOW_SAMPLES) * silero.WINDOW_SAMPLES
+    longest = -(-max(map(len, tracks)) // WINDOW_SAMPLES) * WINDOW_SAMPLES
     windows = np.stack([np.pad(track, (0, longest - len(track))) for track in tracks])
-    windows = windows.reshape(len(tracks), -1, silero.WINDOW_SAMPLES)
-    model, memory = silero.load(), silero.Memory.blank(len(tracks))
+    windows = windows.reshape(len(tracks), -1, WINDOW_SAMPLES)
+    model, memory = silero.load(), Memory.together([b""] * len(tracks))
     found = np.zeros(windows.shape[:2], np.bool_)
     for n in range(windows.shape[1]):
         probability, memory = model.judge(windows[:, n], memory)
         found[:, n] = probability >= 0.5
     frames = [np.arange(-(-len(track) // FRAME_SAMPLES)) for track in tracks]
     return [
-        each[(at * FRAME_SAMPLES + FRAME_SAMPLES // 2) // silero.WINDOW_SAMPLES]
+        each[(at * FRAME_SAMPLES + FRAME_SAMPLES // 2) // WINDOW_SAMPLES]
         for each, at in zip(found, frames, strict=True)
     ]
 
@@ -167,16 +199,16 @@ def _records(tracks: Sequence[Samples]) -> list[list[Record]]:
     ]
 
 
-def _marks(calls: Sequence[Sequence[Record]]) -> list[list[SpeechMark]]:
-    """Let one detector judge all calls side by side."""
+def _marks(calls: Sequence[Sequence[Record]], kind: type[M]) -> list[list[M]]:
+    """Let one detector judge all calls side by side; return its marks of one kind."""
     vad, states = Vad(), [VadState() for _ in calls]
-    found: list[list[SpeechMark]] = [[] for _ in calls]
+    found: list[list[M]] = [[] for _ in calls]
     for together in zip_longest(*calls):
         waiting = [(state, record) for state, record in zip(states, together, strict=True) if record is not None]
         vad.anticipate(waiting)
         for state, record, marks in zip(states, together, found, strict=True):
             if record is not None:
-                marks += [mark for mark in vad.on_record(state, record) if isinstance(mark, SpeechMark)]
+                marks += [mark for mark in vad.on_record(state, record) if isinstance(mark, kind)]
     return found
 
 
@@ -193,6 +225,25 @@ def _without_speech(recordings: Recordings, seed: int) -> dict[str, list[Samples
     return {name: [line.mu_law(one) for one in each] for name, each in (("music", softer), ("keys", pressed))}
 
 
+def _keys_heard(condition: Line, recordings: Recordings, seed: int) -> float:
+    """Return the share of keys that have a mark; noise is as far below the tones as it is below speech elsewhere."""
+    sound = corpus.keys(Random(seed).choices(corpus.KEYS, k=_KEYS))
+    is_tone = corpus.loud_frames(sound)
+    (marks,) = _marks(_records([condition.carry(sound, is_tone, recordings, seed), sound[:0]]), KeyPress)
+    spans = [(at, at + len(sound) // _KEYS // 2) for at in range(0, len(sound), len(sound) // _KEYS)]
+    heard = [any(mark.first_sample < end and mark.end_sample > first for mark in marks) for first, end in spans]
+    return sum(heard) / _KEYS
+
+
+def _keys_imagined(recordings: Recordings) -> tuple[int, float]:
+    """Return how many marks of keys there are where nobody pressed one, and on how many hours of audio."""
+    sounds = [line.mu_law(clip.sound) for clip in recordings.clips.values()]
+    sounds += [*map(line.mu_law, recordings.music), *map(read_wav, sorted(RECORDED.glob("*.wav")))]
+    calls = [_records([sound, sound[:0]])[0] for sound in sounds]
+    marks = list(chain.from_iterable(_marks(calls, KeyPress)))
+    return len(marks), sum(map(len, sounds)) / SAMPLE_RATE_HZ / 3_600
+
+
 def _share(found: Sequence[Frames]) -> float:
     return sum(int(one.sum()) for one in found) / sum(map(len, found))
 
@@ -200,13 +251,14 @@ def _share(found: Sequence[Frames]) -> float:
 def _tracks_a_core(tracks: Sequence[Samples]) -> float:
     calls = _records(tracks)
     began_s = time.process_time()
-    _marks(calls)
+    _marks(calls, SpeechMark)
     return sum(map(len, tracks)) / SAMPLE_RATE_HZ / (time.process_time() - began_s)
 
 
 def _report(
     scores: Mapping[str, Mapping[str, Score]],
     alone: Mapping[str, Mapping[str, float]],
+    keys: Keys,
     speeds: Sequence[float],
     truth: Sequence[Frames],
 ) -> Report:
@@ -218,6 +270,7 @@ def _report(
     figures = {
         "f1": {name: {each: score.figures() for each, score in row.items()} for name, row in scores.items()},
         "alone": {name: {each: round(share, 4) for each, share in row.items()} for name, row in alone.items()},
+        "keys": keys.figures(),
         "tracks_a_core": {"median": round(speed), "rounds": rounds},
         "tracks": len(truth),
         "minutes": round(sum(map(len, truth)) * FRAME_SAMPLES / SAMPLE_RATE_HZ / 60, 1),
@@ -232,6 +285,7 @@ def _report(
         "",
         f"furthest behind silero, {worst}: {behind[worst]:.3f}{_must(BEHIND_MUST, behind[worst] <= BEHIND_MUST)}",
         f"music taken for speech: {music:.4f}{_must(MUSIC_MUST, music <= MUSIC_MUST)}",
+        keys.line(),
         f"tracks a core: {speed:.0f}{_must(TRACKS_MUST, speed >= TRACKS_MUST)}; goal {TRACKS_GOAL}:"
         f" {_met(speed >= TRACKS_GOAL)}; rounds {rounds}",
         f"{figures['tracks']} tracks, {figures['minutes']} minutes, {100 * _share(truth):.0f} % speech",

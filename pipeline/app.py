@@ -13,6 +13,7 @@ from pydantic import SecretStr
 
 from connectors.base import Sink
 from pipeline import recognisers
+from pipeline.audio.webrtc import Webrtc
 from pipeline.engines import sink, source
 from pipeline.engines.kafka import KafkaWorker, WorkerConfig
 from pipeline.engines.services import Service
@@ -22,6 +23,7 @@ from pipeline.progress import Progress
 from pipeline.runners import GatewayRunner, LoopRunner
 from pipeline.settings import Settings
 from pipeline.stages.asr import Asr, AsrConfig
+from pipeline.stages.vad import Vad
 from pipeline.topology import STAGES, Stage, group_names, group_of
 from topics import generations
 
@@ -138,6 +140,8 @@ def stages(settings: Settings) -> tuple[Stage, ...]:
     """Return the rows of the topology, with machines as the settings ask for them."""
     asr = AsrConfig(streaming=recognisers.streaming(settings))
     machines: dict[str, Callable[[], Machine[Any]]] = {"asr": partial(Asr, asr)}
+    if settings.vad == "webrtcvad":
+        machines["vad"] = partial(Vad, model=Webrtc())
     return tuple(replace(stage, machine=machines.get(stage.name, stage.machine)) for stage in STAGES)
 
 

@@ -112,6 +112,8 @@ class Machine(Generic[S]):
 class Volatile:
     """A part of a state that no snapshot keeps: it starts empty and is filled again by replayed input."""
 
+    __slots__ = ()
+
 
 def _encode_volatile(value: object) -> None:
     if not isinstance(value, Volatile):

@@ -30,6 +30,7 @@ from topics.records import (
     Guidance,
     GuidanceRequest,
     Hint,
+    KeyPress,
     Moments,
     Record,
     RedactedTurn,
@@ -270,7 +271,7 @@ def _audio_ms(record: Record) -> int:
             return record.at_ms
         case SpeechMark():
             return (record.first_sample if record.end_sample is None else record.end_sample) // SAMPLES_PER_MS
-        case RedactedTurn():
+        case RedactedTurn() | KeyPress():
             return record.end_sample // SAMPLES_PER_MS
         case DecidedUntil():
             return min(record.customer_sample, record.agent_sample) // SAMPLES_PER_MS

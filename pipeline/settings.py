@@ -59,6 +59,9 @@ class Settings(BaseSettings):
     )
     deepgram_model: str = Field("nova-3", description="model of Deepgram; flux and what follows is served by turns")
     deepgram_sockets: int = Field(50, description="connections to Deepgram at once, of each worker process", ge=1)
+    vad: Literal["silero", "webrtcvad"] = Field(
+        "silero", description="what judges speech; webrtcvad needs no model, and takes music and keys for speech"
+    )
     kvs_region: str = Field(
         "", description="AWS region of the audio streams; empty means the one that AWS's tools find"
     )

@@ -87,7 +87,7 @@ CATALOGUE: tuple[Topic, ...] = (
     ),
     Topic(
         "speech.marks",
-        (records.SpeechMark, records.Watermark),
+        (records.SpeechMark, records.KeyPress, records.Watermark),
         "control",
         DAY_MS,
         producers=("vad",),

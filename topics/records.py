@@ -287,6 +287,24 @@ class SpeechMark:
 
 
 @dataclass(frozen=True, slots=True)
+class KeyPress:
+    """A key of the telephone was pressed; which one is in no record, for digits are card numbers and PINs."""
+
+    schema: ClassVar[str] = "key_press"
+    tenant: str
+    contact_id: str
+    leg: int
+    track: Track
+    first_sample: int
+    end_sample: int
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id, self.track, self.first_sample)
+
+
+@dataclass(frozen=True, slots=True)
 class Word:
     """One word with its place in the contact's audio time."""
 

@@ -3,15 +3,15 @@
 Owns the gate in front of the detector's model. The only importer of webrtcvad.
 """
 
-from typing import Final
+from typing import Final, Literal
 
 import numpy as np
 import webrtcvad
 from numpy.typing import NDArray
 
 from pipeline.audio import pcm
+from pipeline.audio.model import Memory
 from pipeline.audio.pcm import Samples
-from pipeline.audio.silero import Memory
 
 STRETCH_SAMPLES: Final = 1_536  # 192 ms, one audio record (architecture section 4.1)
 FRAME_SAMPLES: Final = 160  # 20 ms; nine fit, the last 12 ms of a stretch are left to the next one
@@ -25,15 +25,19 @@ _FRAMES: Final = STRETCH_SAMPLES // FRAME_SAMPLES
 _FRAME_BYTES: Final = FRAME_SAMPLES * pcm.BYTES_PER_SAMPLE
 
 
-def is_voiced(rest: bytes) -> bool:
-    """Say whether what is there of an aligned stretch is loud enough and has speech for a fresh webrtcvad."""
+Sound = Literal["silence", "noise", "speech"]
+
+
+def sound(rest: bytes) -> Sound:
+    """Say what there is of an aligned stretch: below the level, no speech for a fresh webrtcvad, or speech."""
     count = min(len(rest) // _FRAME_BYTES, _FRAMES)
     stretch = rest[: count * _FRAME_BYTES]
-    # An hour's hole is judged in 0.4 s instead of 3.
-    return bool(stretch.strip(b"\0")) and are_voiced(pcm.samples(stretch)[np.newaxis])[0]
+    if not stretch.strip(b"\0"):
+        return "silence"  # an hour's hole is judged in 0.4 s instead of 3
+    return sounds(pcm.samples(stretch)[np.newaxis])[0]
 
 
-def are_voiced(stretches: Samples) -> list[bool]:
+def sounds(stretches: Samples) -> list[Sound]:
     """Say the same of several stretches.
 
     Args:
@@ -43,20 +47,21 @@ def are_voiced(stretches: Samples) -> list[bool]:
     frames = stretches[:, : count * FRAME_SAMPLES].reshape(len(stretches), count, FRAME_SAMPLES)
     loudest = np.abs(frames.astype(np.int32)).sum(axis=2).max(axis=1).tolist()
     return [
-        level >= LEVEL * FRAME_SAMPLES and _has_speech(each.tobytes())
+        _sound(each.tobytes()) if level >= LEVEL * FRAME_SAMPLES else "silence"
         for level, each in zip(loudest, frames, strict=True)
     ]
 
 
-def _has_speech(stretch: bytes) -> bool:
+def _sound(stretch: bytes) -> Sound:
     fresh = webrtcvad.Vad(MODE)
-    return any(fresh.is_speech(stretch[at : at + _FRAME_BYTES], 8_000) for at in range(0, len(stretch), _FRAME_BYTES))
+    starts = range(0, len(stretch), _FRAME_BYTES)
+    return "speech" if any(fresh.is_speech(stretch[at : at + _FRAME_BYTES], 8_000) for at in starts) else "noise"
 
 
 class Webrtc:
     """A detector for installations without a model: a fresh webrtcvad on the first 30 ms of each window."""
 
     def judge(self, windows: Samples, memory: Memory) -> tuple[NDArray[np.float32], Memory]:
-        """See `silero.Model.judge`; a probability is 0 or 1, and nothing is remembered."""
+        """See `model.Model.judge`; a probability is 0 or 1, and nothing is remembered."""
         heard = [webrtcvad.Vad(MODE).is_speech(one[:_LONG_FRAME_SAMPLES].tobytes(), 8_000) for one in windows]
         return np.array(heard, np.float32), memory

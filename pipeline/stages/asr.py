@@ -20,6 +20,7 @@ from topics.records import (
     SAMPLES_PER_MS,
     TRACKS,
     AudioFrame,
+    KeyPress,
     Record,
     SegmentWords,
     SpeechMark,
@@ -230,6 +231,8 @@ class Asr(Machine[AsrState]):
             case Watermark():
                 _name(state, record)
                 self._pass(state, record)
+            case KeyPress():
+                return ()
             case _:
                 raise EngineFault("asr was given a record that it does not read")
         return list(self._leave(state))

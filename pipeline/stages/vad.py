@@ -1,12 +1,15 @@
 """Speech segments of both tracks.
 
-Owns where a segment starts, ends and is cut. It does not know Kafka, clocks or the ASR. Two detectors share
-the work, so that silence is cheap and every decision is a function of the samples alone:
+Owns where a segment starts, ends and is cut, and where keys are pressed. It does not know Kafka, clocks or the ASR. Two
+detectors share the work, so that silence is cheap and every decision is a function of the samples alone:
 
-- a level and webrtcvad, a fresh one on each aligned window of 192 ms, are the gate: its state cannot be saved, so none
+- a level and webrtcvad, a fresh one on each aligned stretch of 192 ms, are the gate: its state cannot be saved, so none
   is.
-- silero judges each 32 ms of a window that passes the gate, and of every window that starts inside speech. A
-  window that is gated out clears its memory.
+- silero judges each 32 ms of a stretch that passes the gate, and of every stretch that starts inside speech. One below
+  the level clears its memory; one of noise does not, for a model that has heard nothing takes background voices for
+  speech (bench/results/profiles/vad.txt).
+
+What passes is searched for the tones of keys, too. A mark never says which key: they are card numbers and PINs.
 
 Marks leave in audio time, whatever the size of the records: a mark waits until both tracks are judged as far.
 """
@@ -17,19 +20,19 @@ from typing import Final, Literal
 
 import numpy as np
 
-from pipeline.audio import pcm, silero, webrtc
+from pipeline.audio import keypad, pcm, webrtc
+from pipeline.audio.model import WINDOW_SAMPLES, Memory, Model
 from pipeline.errors import EngineFault
 from pipeline.machine import Machine, Volatile
-from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame, Record, SpeechMark, Track, Watermark
+from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame, KeyPress, Record, SpeechMark, Track, Watermark
 
 GATE_SAMPLES: Final = webrtc.STRETCH_SAMPLES
-WINDOW_SAMPLES: Final = silero.WINDOW_SAMPLES
 WATERMARK_SAMPLES: Final = 5 * GATE_SAMPLES  # 960 ms: about once a second, where windows of both detectors end
 
 
 @dataclass(frozen=True, slots=True)
 class VadConfig:
-    """The numbers of the segment rule; the probabilities are silero's own defaults (0.5, and 0.15 less).
+    """The numbers of the rules; where those of a segment come from is in bench/results/profiles/vad.txt.
 
     Attributes:
         start_probability: a window at least this probable may start a segment.
@@ -37,34 +40,37 @@ class VadConfig:
         min_speech_samples: 96 ms of speech in a row open a segment; a click is shorter.
         hangover_samples: 320 ms without speech close it; pauses between words are mostly shorter.
         tail_samples: 100 ms kept after the last speech, for a final consonant.
-        longest_samples: 8 s; what the ASR decodes in real time.
+        longest_samples: 8 s; what the ASR decodes in real time. A key's tone is cut there, too.
         cut_search_windows: a segment that is too long is cut at the quietest place of its last 1.5 s.
         patience_samples: a track that is two minutes behind the other counts as silent, or what waits for it
             would outgrow the state (80 bytes a decision, about one a second).
+        min_key_samples: 32 ms of tone, two blocks, are a key; ITU-T Q.24 asks for 40 ms, which fill two.
     """
 
-    start_probability: float = 0.5
-    end_probability: float = 0.35
+    start_probability: float = 0.7
+    end_probability: float = 0.5
     min_speech_samples: int = 3 * WINDOW_SAMPLES
     hangover_samples: int = 10 * WINDOW_SAMPLES
     tail_samples: int = 800
     longest_samples: int = 64_000
     cut_search_windows: int = 47
     patience_samples: int = 120 * 8_000
+    min_key_samples: int = 2 * keypad.BLOCK_SAMPLES
 
 
 @dataclass(frozen=True, slots=True)
 class Judged:
-    """What the detector says of the six windows of one aligned stretch, before the stage comes to them.
+    """What is found in windows that follow one another; a stretch has six.
 
     Attributes:
-        first_sample: of the stretch.
-        memory: silero's after the last window.
+        levels: mean amplitude of each.
+        tones: for each block of each, whether it is part of a key's tone.
+        memory: the model's after the last window.
     """
 
-    first_sample: int
     probabilities: list[float]
     levels: list[int]
+    tones: list[list[bool]]
     memory: bytes
 
 
@@ -72,23 +78,22 @@ class Ahead(Volatile):
     """What was found of a track's next stretch together with other contacts'.
 
     Attributes:
-        silent_at: first sample of a stretch that the gate keeps out; -1 where there is none.
-        judged: of a stretch that it lets pass.
+        first_sample: of the stretch; -1 where there is none.
+        sound: what the gate says.
+        judged: where the gate lets it pass.
     """
 
+    __slots__ = ("first_sample", "judged", "sound")
+
     def __init__(self) -> None:
-        self.silent_at = -1
+        self.first_sample = -1
+        self.sound: webrtc.Sound = "silence"
         self.judged: Judged | None = None
 
-    def at(self, sample: int) -> tuple[float, int, bytes | None] | None:
-        """Return probability, level and, after the last window, memory of the window at a sample, if it is here."""
-        if self.judged is None:
-            return None
-        number, rest = divmod(sample - self.judged.first_sample, WINDOW_SAMPLES)
-        if rest or not 0 <= number < len(self.judged.probabilities):
-            return None
-        memory = self.judged.memory if number == len(self.judged.probabilities) - 1 else None
-        return self.judged.probabilities[number], self.judged.levels[number], memory
+    def take(self, sample: int) -> Judged | None:
+        """Hand over what is known of the windows from a sample on."""
+        judged, self.judged = self.judged, None
+        return judged if self.first_sample == sample else None
 
 
 @dataclass(slots=True)
@@ -100,11 +105,12 @@ class Ear:
         audio_until: the end of the audio that was received; from there to `next_sample` is padding.
         judged_until: the first sample without a decision.
         rest: PCM from `judged_until` to `next_sample`.
-        memory: silero's; empty after a window that was gated out.
+        memory: the model's; empty after a stretch below the level.
         run_first: first sample of the run of speech that goes on; None in silence.
         is_open: the run is long enough and is a segment.
         speech_until: end of the last speech window of the run.
-        levels: mean amplitude of the last windows that silero judged.
+        levels: mean amplitude of the last windows of the run.
+        key_first: first sample of a key's tone that goes on.
         ahead: see `Vad.anticipate`.
     """
 
@@ -117,6 +123,7 @@ class Ear:
     is_open: bool = False
     speech_until: int = 0
     levels: list[int] = field(default_factory=list)
+    key_first: int | None = None
     ahead: Ahead = field(default_factory=Ahead)
 
 
@@ -126,12 +133,12 @@ class Held:
 
     Attributes:
         decided_at: the end of the window that decided it.
-        first_sample: of the segment; for `progress`, no segment of this track starts before it.
+        first_sample: of the segment or the tone; for `progress`, neither of this track starts before it.
     """
 
     decided_at: int
     track: Track
-    kind: Literal["opened", "closed", "progress"]
+    kind: Literal["opened", "closed", "key", "progress"]
     first_sample: int
     end_sample: int | None = None
 
@@ -153,14 +160,14 @@ class VadState:
 
 
 class Vad(Machine[VadState]):
-    """Turn PCM of both tracks into speech segments."""
+    """Turn PCM of both tracks into speech segments and the places of pressed keys."""
 
     state = VadState
 
-    def __init__(self, config: VadConfig = VadConfig(), model: silero.Model | None = None) -> None:
-        """Judge windows with the installed model, or with one that gives the same and remembers it."""
+    def __init__(self, config: VadConfig = VadConfig(), model: Model | None = None) -> None:
+        """Judge windows with silero, or with another model."""
         self._config = config
-        self._silero = model or silero.load()
+        self._model = model or _silero()
 
     def on_record(self, state: VadState, record: Record) -> Sequence[Record]:
         """Advance one contact by one audio record or watermark.
@@ -199,19 +206,21 @@ class Vad(Machine[VadState]):
         stretches = np.stack(blocks)
         heard = _heard(ears, stretches)
         if heard:
-            self._judge_together([ears[n] for n in heard], stretches[heard])
+            judged = self._judge(stretches[heard], [ears[n].memory for n in heard])
+            for n, each in zip(heard, judged, strict=True):
+                ears[n].ahead.judged = each
 
-    def _judge_together(self, ears: list[Ear], blocks: pcm.Samples) -> None:
-        windows = blocks.reshape(len(ears), -1, WINDOW_SAMPLES)
-        levels = np.abs(windows.astype(np.int32)).mean(axis=2).astype(int).tolist()
-        memory = silero.Memory.together([ear.memory for ear in ears])
+    def _judge(self, blocks: pcm.Samples, memories: Sequence[bytes]) -> list[Judged]:
+        """Judge all windows of the next blocks of some tracks; a track's result does not depend on the others."""
+        windows = blocks.reshape(len(blocks), -1, WINDOW_SAMPLES)
+        levels = np.abs(windows.astype(np.int32)).sum(axis=2) // WINDOW_SAMPLES
+        memory = Memory.together(memories)
         probabilities = []
         for number in range(windows.shape[1]):
-            probability, memory = self._silero.judge(windows[:, number], memory)
+            probability, memory = self._model.judge(windows[:, number], memory)
             probabilities.append(probability)
-        each = np.stack(probabilities, axis=1).tolist()
-        for n, ear in enumerate(ears):
-            ear.ahead.judged = Judged(ear.judged_until, each[n], levels[n], memory.of_track(n).to_bytes())
+        each = np.stack(probabilities, axis=1).tolist(), levels.tolist(), keypad.are_tones(windows).tolist()
+        return [Judged(*one) for one in zip(*each, memory.apart(), strict=True)]
 
     def _check(self, state: VadState, frame: AudioFrame) -> None:
         for track in TRACKS:
@@ -247,6 +256,7 @@ class Vad(Machine[VadState]):
     def _end(self, state: VadState, mark: Watermark) -> Sequence[Record]:
         for track in TRACKS:
             ear = state.ear(track)
+            self._release_key(state, track, ear.judged_until, ear.judged_until)
             if ear.is_open:
                 self._close(state, track, ear.judged_until)
         marks = list(self._release(state, mark))
@@ -263,49 +273,74 @@ class Vad(Machine[VadState]):
         ear = state.ear(track)
         ear.rest += block
         ear.next_sample += len(block) // pcm.BYTES_PER_SAMPLE
-        while ear.next_sample - ear.judged_until >= WINDOW_SAMPLES:
-            is_heard = ear.judged_until % GATE_SAMPLES or ear.run_first is not None or ear.ahead.at(ear.judged_until)
-            if is_heard or _is_voiced(ear):
+        while (waiting := ear.next_sample - ear.judged_until) >= WINDOW_SAMPLES:
+            sound = _sound(ear)
+            if sound == "speech":
                 self._listen(state, track)
-            elif ear.next_sample - ear.judged_until >= GATE_SAMPLES:
-                ear.memory = b""
-                _judged(state, track, GATE_SAMPLES)
+            elif waiting >= GATE_SAMPLES:
+                self._skip(state, track, sound)
             else:
                 return
 
-    def _listen(self, state: VadState, track: Track) -> None:
-        """Let silero judge the next window, unless it has."""
+    def _skip(self, state: VadState, track: Track, sound: webrtc.Sound) -> None:
+        """Leave the next stretch behind, of which the gate says that it is no speech."""
         ear = state.ear(track)
-        probability, level, memory = ear.ahead.at(ear.judged_until) or self._judge(ear)
-        if memory is not None:
-            ear.memory, ear.ahead.judged = memory, None
-        ear.levels = [*ear.levels, level][-self._config.cut_search_windows :]
-        self._decide(state, track, probability)
-        _judged(state, track, WINDOW_SAMPLES)
+        if sound == "silence":
+            ear.memory = b""
+        self._release_key(state, track, ear.judged_until, ear.judged_until + GATE_SAMPLES)
+        _judged(state, track, GATE_SAMPLES)
 
-    def _judge(self, ear: Ear) -> tuple[float, int, bytes]:
-        """Return probability and level of the next window, and silero's memory after it."""
-        window = pcm.samples(ear.rest[: WINDOW_SAMPLES * pcm.BYTES_PER_SAMPLE])
-        probability, memory = self._silero.judge(window[np.newaxis], silero.Memory.from_bytes(ear.memory))
-        return float(probability[0]), int(np.abs(window.astype(np.int32)).mean()), memory.to_bytes()
+    def _listen(self, state: VadState, track: Track) -> None:
+        """Take what the model says of the next window, or of as many as were judged ahead."""
+        ear = state.ear(track)
+        judged = ear.ahead.take(ear.judged_until) or self._judge(_window(ear), [ear.memory])[0]
+        ear.memory = judged.memory
+        first = ear.judged_until
+        for probability, level, tones in zip(judged.probabilities, judged.levels, judged.tones, strict=True):
+            self._decide(state, track, first, probability, level)
+            if ear.key_first is not None or True in tones:
+                self._search(state, track, first, tones)
+            first += WINDOW_SAMPLES
+        _judged(state, track, first - ear.judged_until)
 
-    def _decide(self, state: VadState, track: Track, probability: float) -> None:
+    def _decide(self, state: VadState, track: Track, first: int, probability: float, level: int) -> None:
+        """Take the window that begins at `first`."""
         ear, config = state.ear(track), self._config
-        end = ear.judged_until + WINDOW_SAMPLES
-        if probability >= (config.start_probability if ear.run_first is None else config.end_probability):
+        # Padding after the last received sample starts nothing.
+        if ear.run_first is None and (probability < config.start_probability or first >= ear.audio_until):
+            return
+        ear.levels = [*ear.levels, level][-config.cut_search_windows :]
+        end = first + WINDOW_SAMPLES
+        if probability >= config.end_probability:
             self._go_on(state, track, end)
         elif ear.is_open and end - ear.speech_until >= config.hangover_samples:
             self._close(state, track, end)
         elif not ear.is_open:
-            ear.run_first = None
+            _forget_run(ear)
+
+    def _search(self, state: VadState, track: Track, first: int, tones: Sequence[bool]) -> None:
+        """Take the blocks of the window that begins at `first`."""
+        ear = state.ear(track)
+        for at, is_tone in zip(range(first, first + WINDOW_SAMPLES, keypad.BLOCK_SAMPLES), tones, strict=True):
+            if ear.key_first is not None and at - ear.key_first >= self._config.longest_samples:
+                self._release_key(state, track, at, first + WINDOW_SAMPLES)
+            if not is_tone:
+                self._release_key(state, track, at, first + WINDOW_SAMPLES)
+            elif ear.key_first is None:
+                ear.key_first = at
+
+    def _release_key(self, state: VadState, track: Track, end: int, decided_at: int) -> None:
+        """End a key's tone, if one goes on, at the sample `end`."""
+        ear = state.ear(track)
+        if ear.key_first is not None and end - ear.key_first >= self._config.min_key_samples:
+            state.held.append(Held(decided_at, track, "key", ear.key_first, min(end, ear.audio_until)))
+        ear.key_first = None
 
     def _go_on(self, state: VadState, track: Track, end: int) -> None:
         """Take one more window of speech, which ends at `end`."""
         ear = state.ear(track)
         if ear.run_first is None:
-            if ear.judged_until >= ear.audio_until:
-                return  # padding after the last received sample starts nothing
-            ear.run_first = ear.judged_until
+            ear.run_first = end - WINDOW_SAMPLES
         ear.speech_until = end
         if not ear.is_open and end - ear.run_first >= self._config.min_speech_samples:
             ear.is_open = True
@@ -318,7 +353,7 @@ class Vad(Machine[VadState]):
         assert ear.run_first is not None  # an open segment has a first sample
         end_sample = min(ear.speech_until + self._config.tail_samples, ear.audio_until)
         state.held.append(Held(decided_at, track, "closed", ear.run_first, end_sample))
-        ear.run_first, ear.is_open = None, False
+        _forget_run(ear)
 
     def _cut(self, state: VadState, track: Track, end: int) -> None:
         ear = state.ear(track)
@@ -330,6 +365,8 @@ class Vad(Machine[VadState]):
 
     def _release(self, state: VadState, cause: AudioFrame | Watermark) -> Iterator[Record]:
         """Let go what both tracks have passed, in audio time, customer before agent."""
+        if not state.held:
+            return
         until = min(state.customer.judged_until, state.agent.judged_until)
         state.held.sort(key=lambda held: (held.decided_at, TRACKS.index(held.track)))
         ready = [held for held in state.held if held.decided_at <= until]
@@ -350,16 +387,28 @@ def _is_stretch(ear: Ear, first_sample: int, block: bytes) -> bool:
 
 
 def _heard(ears: Sequence[Ear], stretches: pcm.Samples) -> list[int]:
-    """Return which stretches silero has to judge; note which the gate keeps out."""
-    quiet = [n for n, ear in enumerate(ears) if ear.run_first is None]
-    for n, is_voiced in zip(quiet, webrtc.are_voiced(stretches[quiet]), strict=True):
-        ears[n].ahead.silent_at = -1 if is_voiced else ears[n].judged_until
-    return [n for n, ear in enumerate(ears) if ear.run_first is not None or ear.ahead.silent_at < 0]
+    """Return which stretches the model has to judge; note what the gate says of each."""
+    asked = [n for n, ear in enumerate(ears) if ear.run_first is None]
+    for ear in ears:
+        ear.ahead.first_sample, ear.ahead.sound = ear.judged_until, "speech"
+    for n, sound in zip(asked, webrtc.sounds(stretches[asked]), strict=True):
+        ears[n].ahead.sound = sound
+    return [n for n, ear in enumerate(ears) if ear.ahead.sound == "speech"]
 
 
-def _is_voiced(ear: Ear) -> bool:
-    """Say whether the gate lets what is there of the next stretch pass."""
-    return ear.ahead.silent_at != ear.judged_until and webrtc.is_voiced(ear.rest)
+def _sound(ear: Ear) -> webrtc.Sound:
+    """Return what the gate says of the next window; inside speech or a stretch that it let pass, nobody asks it."""
+    if ear.judged_until % GATE_SAMPLES or ear.run_first is not None:
+        return "speech"
+    return ear.ahead.sound if ear.ahead.first_sample == ear.judged_until else webrtc.sound(ear.rest)
+
+
+def _window(ear: Ear) -> pcm.Samples:
+    return pcm.samples(ear.rest[: WINDOW_SAMPLES * pcm.BYTES_PER_SAMPLE])[np.newaxis]
+
+
+def _forget_run(ear: Ear) -> None:
+    ear.run_first, ear.is_open, ear.levels = None, False, []
 
 
 def _judged(state: VadState, track: Track, count: int) -> None:
@@ -368,8 +417,8 @@ def _judged(state: VadState, track: Track, count: int) -> None:
     ear.rest = ear.rest[count * pcm.BYTES_PER_SAMPLE :]
     ear.judged_until += count
     if ear.judged_until % WATERMARK_SAMPLES == 0:
-        progress = ear.judged_until if ear.run_first is None else ear.run_first
-        state.held.append(Held(ear.judged_until, track, "progress", progress))
+        begun = [first for first in (ear.run_first, ear.key_first) if first is not None]
+        state.held.append(Held(ear.judged_until, track, "progress", min(begun, default=ear.judged_until)))
 
 
 def _quietest(levels: list[int]) -> int:
@@ -382,7 +431,10 @@ def _quietest(levels: list[int]) -> int:
     return (len(levels) - middle) * WINDOW_SAMPLES - WINDOW_SAMPLES // 2
 
 
-def _mark(held: Held, cause: AudioFrame | Watermark) -> SpeechMark:
+def _mark(held: Held, cause: AudioFrame | Watermark) -> SpeechMark | KeyPress:
+    if held.kind == "key":
+        assert held.end_sample is not None  # `_release_key` knows it
+        return KeyPress(cause.tenant, cause.contact_id, cause.leg, held.track, held.first_sample, held.end_sample)
     return SpeechMark(cause.tenant, cause.contact_id, cause.leg, held.track, held.first_sample, held.end_sample)
 
 
@@ -392,3 +444,9 @@ def _watermark(state: VadState, agent: Held, cause: AudioFrame | Watermark) -> I
     if time_ms > state.sent_ms:
         state.sent_ms = time_ms
         yield Watermark(cause.tenant, cause.contact_id, cause.leg, time_ms, is_end=False)
+
+
+def _silero() -> Model:
+    from pipeline.audio import silero  # and onnxruntime: only where no other model judges
+
+    return silero.load()

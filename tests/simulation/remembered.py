@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from pipeline.audio import silero
+from pipeline.audio.model import Memory
 from pipeline.audio.pcm import Samples
 from pipeline.machine import Machine
 from pipeline.redaction.detect import Detector, Profile, Verdict, detect, mask_text
@@ -37,7 +38,7 @@ class Store(dict[Hashable, T]):
 _READ = Store[Reading]()
 _DECIDED = Store[Verdict]()
 _MASKED = Store[str]()
-_JUDGED = Store[tuple[NDArray[np.float32], silero.Memory]]()
+_JUDGED = Store[tuple[NDArray[np.float32], Memory]]()
 
 
 def _read(
@@ -58,10 +59,10 @@ def _mask(text: str, known_names: Set[str], secrets: Sequence[str], profile: Pro
 
 
 class Remembering:
-    """See `silero.Model`."""
+    """See `model.Model`."""
 
-    def judge(self, windows: Samples, memory: silero.Memory) -> tuple[NDArray[np.float32], silero.Memory]:
-        question = (windows.tobytes(), memory.to_bytes())
+    def judge(self, windows: Samples, memory: Memory) -> tuple[NDArray[np.float32], Memory]:
+        question = (windows.tobytes(), b"".join(memory.apart()))
         return _JUDGED.of(question, lambda: silero.load().judge(windows, memory))
 
 

@@ -55,7 +55,7 @@ def test_call_comes_as_amazon_connect_brings_it(shell: Place) -> None:
     ran = ended(start(shell, "--connect"))
     assert 0 == ran.code, ran.err
     assert_shows_the_call(ran.out)
-    assert "21 turns, 4 cards, 7 audio spans, 1 summary" in ran.out
+    assert "23 turns, 4 cards, 7 audio spans, 1 summary" in ran.out
     assert_nothing_left(shell)
 
 

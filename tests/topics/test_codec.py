@@ -39,6 +39,7 @@ from topics.records import (
     Hint,
     HintTemplate,
     Hold,
+    KeyPress,
     Leg,
     MediaStarted,
     MissingAudio,
@@ -137,6 +138,7 @@ EXAMPLES: tuple[Record, ...] = (
         rev=REV,
     ),
     SpeechMark("local", CONTACT, 0, "customer", 19_456, end_sample=None, rev=REV),
+    KeyPress("local", CONTACT, 0, "agent", 40_960, end_sample=41_728, rev=REV),
     SegmentWords(
         *("local", CONTACT, 0, "customer", 19_456, 23_600),
         is_final=True,

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from pipeline.audio import silero
-from pipeline.audio.silero import WINDOW_SAMPLES, Memory
+from pipeline.audio.model import WINDOW_SAMPLES, Memory
 from pipeline.errors import InputError
 
 pytestmark = pytest.mark.speech
@@ -17,7 +17,7 @@ def _noise(tracks: int, windows: int) -> np.ndarray:
 
 def test_a_track_is_judged_alike_alone_and_in_a_batch() -> None:
     model = silero.load()
-    together, alone = Memory.blank(3), Memory.blank(1)
+    together, alone = Memory.together([b""] * 3), Memory.together([b""])
     for windows in _noise(3, 20):
         batch, together = model.judge(windows, together)
         single, alone = model.judge(windows[1:2], alone)
@@ -26,15 +26,15 @@ def test_a_track_is_judged_alike_alone_and_in_a_batch() -> None:
 
 def test_memory_survives_bytes() -> None:
     model = silero.load()
-    memory = kept = Memory.blank(1)
+    memory = kept = Memory.together([b""])
     for windows in _noise(1, 20):
         expected, memory = model.judge(windows, memory)
-        actual, kept = model.judge(windows, Memory.from_bytes(kept.to_bytes()))
+        actual, kept = model.judge(windows, Memory.together(kept.apart()))
         assert expected.tobytes() == actual.tobytes()
 
 
-def test_no_bytes_are_a_blank_memory() -> None:
-    assert Memory.blank(1).to_bytes() == Memory.from_bytes(b"").to_bytes()
+def test_a_model_that_has_heard_nothing_is_no_bytes() -> None:
+    assert [b"", b""] == Memory.together([b"", b""]).apart()
 
 
 def test_another_model_file_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,42 +1,55 @@
 """Segments are a function of the samples: not of records, restarts or repetitions."""
 
 import random
-import wave
+import subprocess
+import sys
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import pairwise
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 import webrtcvad
 
+from bench import corpus
+from connectors.files import read_wav
 from pipeline.audio import webrtc
 from pipeline.errors import FrameGap, RecordRefused
 from pipeline.machine import STATE_LIMIT_BYTES
 from pipeline.stages.vad import Vad, VadState
-from topics.records import SAMPLE_RATE_HZ, AudioFrame, Record, SpeechMark, Watermark
+from topics.records import SAMPLE_RATE_HZ, AudioFrame, KeyPress, Record, SpeechMark, Watermark
 
 pytestmark = pytest.mark.speech
 
-DATA = Path(__file__).parents[4] / "shared" / "data"
+ROOT = Path(__file__).parents[3]
+DATA = ROOT.parent / "shared" / "data"
+DEMO = ROOT / "pipeline" / "demo"
 RECORD_SAMPLES = 1_536
+KEY_SAMPLES = 1_600  # of `corpus.keys`: a tone of 100 ms and a pause as long
 
 
-def _read(name: str, start_s: float = 0, length_s: float = 60) -> bytes:
-    path = DATA / name
+def _read(name: str, start_s: float = 0, length_s: float = 60, folder: Path = DATA) -> bytes:
+    path = folder / name
     if not path.is_file():
         pytest.skip(f"the recording {name} is not in ../shared/data")
-    with wave.open(str(path)) as recording:
-        recording.setpos(int(start_s * SAMPLE_RATE_HZ))
-        pcm: bytes = recording.readframes(int(length_s * SAMPLE_RATE_HZ))
-        return pcm
+    return read_wav(path)[int(start_s * SAMPLE_RATE_HZ) :][: int(length_s * SAMPLE_RATE_HZ)].tobytes()
 
 
-@pytest.fixture(scope="module")
-def call() -> tuple[bytes, bytes]:
-    """A minute of a real call in which both talk: (customer, agent)."""
-    customer, agent = (_read(f"calls/auto-repairs-40-{track}.wav", 90) for track in ("customer", "agent"))
-    return customer, agent
+@pytest.fixture(scope="module", params=["recorded", "demo"])
+def call(request: pytest.FixtureRequest) -> tuple[bytes, bytes]:
+    """A minute in which both talk and the customer presses keys, between words and in them: (customer, agent)."""
+    if request.param == "demo":
+        customer, agent = (_read(f"{track}.wav", folder=DEMO) for track in ("customer", "agent"))
+    else:
+        customer, agent = (_read(f"calls/auto-repairs-40-{track}.wav", 90) for track in ("customer", "agent"))
+    return _mixed(customer, corpus.keys("40713"), 100_000), agent
+
+
+def _mixed(track: bytes, sound: "np.ndarray[tuple[int], np.dtype[np.int16]]", first_sample: int) -> bytes:
+    samples = np.frombuffer(track, "<i2").astype(np.int32)
+    samples[first_sample : first_sample + len(sound)] += sound
+    return np.clip(samples, -32_768, 32_767).astype("<i2").tobytes()
 
 
 def _frame(customer_first: int, customer: bytes, agent_first: int, agent: bytes) -> AudioFrame:
@@ -95,13 +108,18 @@ def _split_apart(rng: random.Random, customer: bytes, agent: bytes, lead_samples
     yield _end(customer, agent)
 
 
-@pytest.mark.parametrize("seed", range(4))
-def test_contacts_judged_together_give_the_same_marks(
-    call: tuple[bytes, bytes], quiet_run: list[Record], seed: int
-) -> None:
-    """Twins that begin at different times, some of whose records are anticipated and some not."""
-    rng, vad = random.Random(seed), Vad()
-    waiting = [list(_records(*call)) for _ in range(6)]
+def test_the_laws_are_of_segments_and_keys(quiet_run: list[Record]) -> None:
+    assert len(_segments(quiet_run)) > 10
+    assert len([mark for mark in quiet_run if isinstance(mark, KeyPress)]) >= 5
+
+
+@pytest.mark.parametrize("contacts", [1, 2, 5, 32])
+def test_contacts_judged_together_give_the_same_marks(call: tuple[bytes, bytes], contacts: int) -> None:
+    """Twins that begin at different times and are restored now and then; most of their records are anticipated."""
+    rng, vad = random.Random(contacts), Vad()
+    customer, agent = (track[: 2 * 20 * SAMPLE_RATE_HZ] for track in call)
+    quiet_run = _listen(_records(customer, agent))
+    waiting = [list(_records(customer, agent)) for _ in range(contacts)]
     states, marks = [VadState() for _ in waiting], [list[Record]() for _ in waiting]
     while any(waiting):
         going = [n for n, records in enumerate(waiting) if records and rng.random() < 0.7]
@@ -115,8 +133,15 @@ def test_contacts_judged_together_give_the_same_marks(
 
 @pytest.mark.parametrize("seed", range(4))
 def test_other_chunks_give_the_same_marks(call: tuple[bytes, bytes], quiet_run: list[Record], seed: int) -> None:
-    rng = random.Random(seed)
-    assert quiet_run == _listen(_split_apart(rng, *call, lead_samples=rng.choice([0, 512, 40_000])))
+    """Pieces and restores at random; what would be a stretch is anticipated."""
+    rng, vad, state = random.Random(seed), Vad(), VadState()
+    marks: list[Record] = []
+    for record in _split_apart(rng, *call, lead_samples=rng.choice([0, 512, 40_000])):
+        if rng.random() < 0.1:
+            state = vad.restore(vad.snapshot(state))
+        vad.anticipate([(state, record)])
+        marks += vad.on_record(state, record)
+    assert quiet_run == marks
 
 
 @pytest.mark.parametrize("count", [80, 160, 1_024, 9_999])
@@ -302,3 +327,101 @@ def test_the_state_stays_bounded_when_one_track_never_comes(call: tuple[bytes, b
     for number in range(6):  # six minutes of one side
         vad.on_record(state, _frame(0, b"", number * 480_000, call[1]))
     assert STATE_LIMIT_BYTES > len(vad.snapshot(state))
+
+
+def _pressed(marks: Sequence[Record]) -> list[tuple[int, int]]:
+    return [(mark.first_sample, mark.end_sample) for mark in marks if isinstance(mark, KeyPress)]
+
+
+def _sound(sound: "np.ndarray[tuple[int], np.dtype[np.int16]]", pause: int = 8_000) -> list[Record]:
+    """Return what is marked on a customer's track with a sound between two pauses."""
+    track = _mixed(bytes(2 * (len(sound) + 2 * pause)), sound, pause)
+    return _listen(_records(track, bytes(len(track))))
+
+
+@pytest.mark.parametrize("offset", [0, 37, 64, 100])
+def test_each_key_is_marked_where_it_is_pressed(offset: int) -> None:
+    found = _pressed(_sound(corpus.keys(corpus.KEYS), 8_000 + offset))
+    tones = [(8_000 + offset + n * KEY_SAMPLES, 8_800 + offset + n * KEY_SAMPLES) for n in range(len(corpus.KEYS))]
+    assert len(tones) == len(found)
+    for tone, mark in zip(tones, found, strict=True):  # to a block of 16 ms
+        assert all(abs(at - of) < 128 for at, of in zip(mark, tone, strict=True))
+
+
+def test_no_mark_and_no_state_says_which_key() -> None:
+    marks, snapshots = [], []
+    for key in corpus.KEYS:
+        vad, state = Vad(), VadState()
+        track = _mixed(bytes(2 * 8_000), corpus.keys(key)[:800], 4_000)
+        half = 2 * 4_480  # inside the tone
+        marks.append([*vad.on_record(state, _frame(0, track[:half], 0, bytes(half)))])
+        snapshots.append({**msgspec.msgpack.decode(vad.snapshot(state))["customer"], "rest": b"", "memory": b""})
+        marks[-1] += [*vad.on_record(state, _frame(4_480, track[half:], 4_480, bytes(half)))]
+        marks[-1] += vad.on_record(state, _end(track, track))
+    assert 1 == len(_pressed(marks[0]))
+    assert [marks[0]] * len(marks) == marks
+    assert 3_968 == snapshots[0]["key_first"]
+    assert [snapshots[0]] * len(snapshots) == snapshots
+
+
+def test_a_short_tone_is_no_key() -> None:
+    """ITU-T Q.24 asks that 23 ms are none and 40 ms are one."""
+    tone = corpus.keys("5")
+    assert [] == _pressed(_sound(tone[:184]))
+    assert all(1 == len(_pressed(_sound(tone[:320], 8_000 + offset))) for offset in range(0, 128, 16))
+
+
+def test_a_long_tone_is_marked_in_parts() -> None:
+    """So that it holds nobody's progress back."""
+    at = np.arange(20 * SAMPLE_RATE_HZ) / SAMPLE_RATE_HZ
+    tone = np.rint(4_000 * (np.sin(2 * np.pi * 770 * at) + np.sin(2 * np.pi * 1_336 * at))).astype(np.int16)
+    spans = _pressed(_sound(tone))
+    assert [64_000, 64_000] == [end - first for first, end in spans[:2]]
+    assert 3 == len(spans)
+
+
+@pytest.mark.parametrize(("end", "first"), [(9_060, 8_320), (6 * RECORD_SAMPLES, 8_448)])
+def test_a_tone_that_goes_on_at_the_end_is_marked_inside_the_audio(end: int, first: int) -> None:
+    track = _mixed(bytes(2 * end), corpus.keys("5")[:800], end - 800)
+    assert [(first, end)] == _pressed(_listen(_records(track, bytes(len(track)))))
+
+
+def test_keys_alone_are_no_speech() -> None:
+    assert [] == _segments(_sound(corpus.keys(corpus.KEYS * 3)))
+
+
+def test_hold_music_presses_no_key() -> None:
+    music = _read("speech/music/macroform-cold_day_20s.wav")
+    assert [] == _pressed(_listen(_records(music, bytes(len(music)))))
+
+
+def test_noise_leaves_the_memory_and_silence_clears_it() -> None:
+    """A model that has heard nothing takes background voices for speech."""
+    hum = np.rint(300 * np.sin(2 * np.pi * 50 * np.arange(10 * RECORD_SAMPLES) / SAMPLE_RATE_HZ)).astype("<i2")
+    assert ["noise"] * 10 == webrtc.sounds(hum.reshape(10, RECORD_SAMPLES))
+    heard = np.resize(corpus.keys("5")[:800], 5 * RECORD_SAMPLES)
+    vad, state, kept = Vad(), VadState(), []
+    for first, block in enumerate(np.concatenate([heard, hum, np.zeros_like(hum)]).reshape(-1, RECORD_SAMPLES)):
+        vad.on_record(state, _frame(first * RECORD_SAMPLES, block.tobytes(), 0, b""))
+        kept.append(state.customer.memory)
+    assert kept[4]
+    assert [kept[4]] * 10 == kept[5:15]
+    assert [b""] * 10 == kept[15:]
+
+
+def test_webrtcvad_alone_needs_no_model() -> None:
+    """Chosen by setting, it finds speech and neither loads silero nor its runtime."""
+    program = f"""
+import sys
+from connectors.files import read_wav
+from pipeline import app, settings
+from pathlib import Path
+from topics.records import AudioFrame, SpeechMark
+rows = app.stages(settings.load(vad="webrtcvad"))
+vad = next(row for row in rows if row.name == "vad").machine()
+pcm = read_wav(Path({str(DEMO / "agent.wav")!r}))[:80_000].tobytes()
+marks = vad.on_record(vad.state(), AudioFrame("t", "c", 0, 0, pcm, 0, pcm))
+assert [mark for mark in marks if isinstance(mark, SpeechMark)]
+assert not [name for name in sys.modules if name.partition(".")[0] == "onnxruntime" or name.endswith("silero")]
+"""
+    subprocess.run([sys.executable, "-c", program], check=True, cwd=ROOT)
