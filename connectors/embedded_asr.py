@@ -182,7 +182,8 @@ class EmbeddedAsr:
         """Decode one segment; runs in the decoding thread."""
         began_s = time.monotonic()
         engine = self._finals if request.is_final or self._partials is None else self._partials
-        audio = upsample(pcm.samples(request.pcm))
+        segment = pcm.samples(request.pcm)[: request.end_sample - request.pcm_first_sample]  # its words have no times
+        audio = upsample(segment)
         text = engine.text(audio) if len(audio) else ""
         texts = [word for word in text.split() if spoken_words(word)]
         return _Heard(texts, audio, engine.name, began_s - asked_s, began_s)

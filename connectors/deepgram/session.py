@@ -27,7 +27,7 @@ _MOST_SAMPLES: Final = 250 * SAMPLES_PER_MS
 _CUT_SAMPLES: Final = 200 * SAMPLES_PER_MS
 # A replay of a whole segment of 8 s takes a second. The service publishes no limit.
 _REPLAY_SPEED: Final = 8
-_BURST_S: Final = 0.05  # at that speed: 0.4 s, the pre-roll of a segment
+_BURST_S: Final = 0.1  # at that speed: 0.8 s, with which a segment opens
 # Interim results come each second (developers.deepgram.com/docs/utterance-end): after so much one is due.
 _NEWS_SAMPLES: Final = 3 * SAMPLE_RATE_HZ // 2
 _PROOF_SAMPLES: Final = SAMPLE_RATE_HZ // 2
@@ -76,6 +76,12 @@ class _Ask:
     def span(self) -> tuple[int, int]:
         """The samples of the track whose words are asked for."""
         return self.request.pcm_first_sample, self.request.end_sample
+
+    @property
+    def reach(self) -> tuple[int, int]:
+        """The samples of the track that are sent for it."""
+        first = self.request.pcm_first_sample
+        return first, first + len(self.request.pcm) // BYTES_PER_SAMPLE
 
     def cut(self, start: int, end: int) -> bytes:
         """Return the samples between two of the track."""
@@ -254,13 +260,13 @@ class Session:
         for ask in self._unproved():
             if ask.flushed_s is None:
                 ask.flushed_s = self._loop.time()
-                if not self._heard.is_forced(self._sent.place_of(*ask.span)):
+                if not self._heard.is_forced(self._sent.place_of(*ask.reach)):
                     await self._flush(line)
 
     def _next_chunk(self) -> tuple[_Ask, int, int] | None:
         """Return the oldest audio that was not sent, as much as one message takes."""
         for ask in sorted(self._asks, key=lambda ask: ask.span):
-            for start, end in self._sent.missing(*ask.span):
+            for start, end in self._sent.missing(*ask.reach):
                 if end - start >= _LEAST_SAMPLES or ask.request.is_final:
                     return ask, start, end if end - start <= _MOST_SAMPLES else start + _CUT_SAMPLES
         return None
@@ -335,7 +341,7 @@ class Session:
                 continue
             words = self._heard.words(*ask.span, is_final=ask.request.is_final)
             if ask.request.is_final:
-                is_ready = self._heard.is_complete(self._sent.place_of(*ask.span))
+                is_ready = self._heard.is_complete(self._sent.place_of(*ask.reach))
             else:
                 is_ready = self._is_news(ask, words)
             if is_ready:

@@ -38,6 +38,8 @@ class AsrConfig:
 
     Attributes:
         pre_roll_samples: 300 ms before the segment: the detector is late (architecture section 4.8).
+        post_roll_samples: 150 ms after it, for finals of a streaming recogniser: its partials have gone further, and a
+            word that ends there is whole for it. The detector waits longer before it closes a segment.
         reach_samples: 500 ms; no service places a word further before its segment (docs/cli.md, `scripted`).
         partial_samples: 1 s of audio between two partials; a streaming one is asked with each audio record.
         watermark_ms: at least so much progress between two watermarks.
@@ -47,6 +49,7 @@ class AsrConfig:
     """
 
     pre_roll_samples: int = 2_400
+    post_roll_samples: int = 1_200
     reach_samples: int = 4_000
     partial_samples: int = 8_000
     watermark_ms: int = 900
@@ -60,7 +63,8 @@ class Transcribe:
 
     Attributes:
         end_sample: of the segment for a final, of the audio so far for a partial.
-        pcm: int16 little-endian, mono, 8 kHz, pre-roll included; from `pcm_first_sample` to `end_sample`.
+        pcm: int16 little-endian, mono, 8 kHz, from `pcm_first_sample` to `end_sample`, or to the end of the post-roll
+            where a streaming recogniser is asked for a final.
         previous_end_sample: end of the segment before on this track; equal to `first_sample` after a cut.
         is_cut: the speaker goes on after `end_sample`, in the next segment.
     """
@@ -137,12 +141,13 @@ class Pcm(Volatile):
             self.first_sample = end_sample
 
     def cut(self, first_sample: int, end_sample: int) -> bytes:
-        """Return the PCM between two samples, with silence for what was before the first block."""
+        """Return the PCM between two samples, with silence for what was before the first block or is not here."""
         missing = min(self.first_sample, end_sample) - first_sample
         start, end = (
             max(0, sample - self.first_sample) * pcm.BYTES_PER_SAMPLE for sample in (first_sample, end_sample)
         )
-        return pcm.silence(max(0, missing)) + b"".join(self._blocks)[start:end]
+        found = pcm.silence(max(0, missing)) + b"".join(self._blocks)[start:end]
+        return found.ljust((end_sample - first_sample) * pcm.BYTES_PER_SAMPLE, b"\0")
 
 
 @dataclass(frozen=True, slots=True)
@@ -254,7 +259,7 @@ class Asr(Machine[AsrState]):
         finals = [
             Ask(_final_id(segment), SERVICE)
             for segment in state.closed
-            if segment.answer is None and state.voice(segment.track).pcm.end_sample >= segment.end_sample
+            if segment.answer is None and self._is_here(state, segment)
         ]
         partials = [
             Ask(ask_id, SERVICE)
@@ -355,18 +360,29 @@ class Asr(Machine[AsrState]):
 
     def _request(self, state: AsrState, segment: Closed, *, is_final: bool) -> Transcribe:
         start = max(segment.first_sample - self._config.pre_roll_samples, segment.previous_end_sample or 0)
+        end = segment.end_sample + (self._post_roll(state, segment) if is_final else 0)
         return Transcribe(
             tenant=state.tenant,
             contact_id=state.contact_id,
             track=segment.track,
             first_sample=segment.first_sample,
             end_sample=segment.end_sample,
-            pcm=state.voice(segment.track).pcm.cut(start, segment.end_sample),
+            pcm=state.voice(segment.track).pcm.cut(start, end),
             pcm_first_sample=start,
             is_final=is_final,
             previous_end_sample=segment.previous_end_sample,
             is_cut=segment.is_cut,
         )
+
+    def _post_roll(self, state: AsrState, segment: Closed) -> int:
+        """Return how many samples after a closed segment are asked with it; one that is cut ends sharply."""
+        return self._config.post_roll_samples if state.tenant in self._config.streaming and not segment.is_cut else 0
+
+    def _is_here(self, state: AsrState, segment: Closed) -> bool:
+        """Say whether the audio of a closed segment is here, with as much of its post-roll as there will be."""
+        wanted, here = segment.end_sample + self._post_roll(state, segment), state.voice(segment.track).pcm.end_sample
+        is_all = state.end_ms is not None or state.progress_ms * SAMPLES_PER_MS >= wanted
+        return here >= (segment.end_sample if is_all else wanted)
 
     def _keep_from(self, state: AsrState, track: Track) -> int:
         """Return the first sample of a track that may still be asked for."""
