@@ -264,6 +264,7 @@ def _kill(recording: Recording, kills: int, seed: int, truth: Finals, asr: str) 
         with _sending(site, DISTURBED, _MARGIN_S + sum(gaps_s) + plan.warm_s) as generator:
             time.sleep(_MARGIN_S)
             for gap_s in gaps_s:
+                site.workers.wait_until_ready()  # a recogniser that is loaded takes its time
                 kill_worker(site.workers, random)
                 time.sleep(gap_s)
             ended = generator.end().ended

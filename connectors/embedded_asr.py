@@ -104,14 +104,14 @@ class EmbeddedAsr:
         self._numbers = count()
         self._is_busy = False
         self._rests_until_s = 0.0
-        self._warm_up()
+        self._decoding.submit(self._warm_up)
+        self._aligning.submit(self._aligner.align, ["one"], bytes(SAMPLE_RATE_HZ * pcm.BYTES_PER_SAMPLE))
 
     def _warm_up(self) -> None:
-        """Load what is loaded when it is first used (2 to 6 s), so that no caller waits for it."""
+        """Load what is loaded when it is first used (2 to 6 s), while the worker takes its partitions over."""
         silence = upsample(np.zeros(SAMPLE_RATE_HZ // 2, np.int16))
         for engine in self._engines:
             engine.text(silence)
-        self._aligner.align(["one"], bytes(len(silence) * pcm.BYTES_PER_SAMPLE))
 
     async def answer(self, request: Transcribe) -> Transcript | Failed:
         """Return the words of one segment, or why a partial was not heard; words of a partial have estimated times."""

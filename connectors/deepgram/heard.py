@@ -11,7 +11,7 @@ from typing import Final
 from connectors.deepgram.sent import Sent
 from topics.records import SAMPLE_RATE_HZ, SAMPLES_PER_MS, Word
 
-_KEPT_WORDS: Final = 1_024  # more than a segment has; nobody asks for older ones
+_KEPT_WORDS: Final = 256  # more than a segment has; nobody asks for older ones
 
 # A result may end a few samples before what was sent: times on the wire are rounded to 10 ms.
 TOLERANCE_SAMPLES: Final = 20 * SAMPLES_PER_MS

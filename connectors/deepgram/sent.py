@@ -10,8 +10,8 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Final
 
-# About ten minutes of talk: words of an older place are not asked for any more.
-_KEPT_PIECES: Final = 256
+# A segment is a piece, or a few: words of older ones are not asked for any more. Each question looks through all.
+_KEPT_PIECES: Final = 64
 
 
 @dataclass(slots=True)

@@ -46,7 +46,7 @@ class Engine:
 def made(*, is_paced: bool = False) -> tuple[EmbeddedAsr, Engine]:
     engine = Engine()
     service = EmbeddedAsr(engine, engine, is_paced=is_paced)
-    engine.forget()
+    service._decoding.submit(engine.forget).result()
     return service, engine
 
 
