@@ -38,10 +38,13 @@ class Patience:
         late_s: of a final; the words of one that was late are the second's, which takes 0.8 s for 8 s of speech: 2 s in
             all.
         probe_s: between two tries of one that was late.
+        decodes: of the second at once, beyond which one that is late is waited for: where this machine is what is slow,
+            the second would make it slower. The first says itself when it has failed.
     """
 
     late_s: float = 1.2
     probe_s: float = 5.0
+    decodes: int = 2
 
 
 class Fallback:
@@ -67,16 +70,17 @@ class Fallback:
         self._patience = patience
         self._late: dict[Key, float] = {}  # when the first is tried again
         self._probes: set[asyncio.Task[None]] = set()
+        self._decodes = 0  # finals that the second is asked for
 
     async def answer(self, request: Transcribe) -> Transcript | Failed:
         """Return the words of a segment."""
         if request.tenant not in self._tenants:
             return await self._second.answer(request)
         key = (request.tenant, request.contact_id, request.track)
-        if key not in self._late:
-            return await self._ask(key, request)
-        if not request.is_final:
+        if key in self._late and not request.is_final:
             return Failed(LATE)
+        if key not in self._late or self._has_no_time():
+            return await self._ask(key, request)
         if asyncio.get_running_loop().time() >= self._late[key]:
             self._probe(key, request)
         return await self._instead(request, LATE)
@@ -91,17 +95,31 @@ class Fallback:
     async def _ask(self, key: Key, request: Transcribe) -> Transcript | Failed:
         if not request.is_final:
             return await self._first.answer(request)
+        asked = asyncio.ensure_future(self._first.answer(request))
         try:
-            async with asyncio.timeout(self._patience.late_s):
-                answer = await self._first.answer(request)
-        except TimeoutError:
-            self._put_off(key)
-            return await self._instead(request, LATE)
-        return await self._instead(request, answer.reason) if isinstance(answer, Failed) else answer
+            await asyncio.wait({asked}, timeout=self._patience.late_s)
+            if not asked.done() and not self._has_no_time():
+                self._put_off(key)
+                return await self._instead(request, LATE)
+            answer = await asked
+        finally:
+            asked.cancel()
+        if isinstance(answer, Failed):
+            return await self._instead(request, answer.reason)
+        self._late.pop(key, None)
+        return answer
+
+    def _has_no_time(self) -> bool:
+        """Whether the second has enough to do."""
+        return self._decodes >= self._patience.decodes
 
     async def _instead(self, request: Transcribe, cause: str) -> Transcript | Failed:
         metrics.RECOGNISER_FALLBACKS.labels(cause).inc()
-        return await self._second.answer(request)
+        self._decodes += 1
+        try:
+            return await self._second.answer(request)
+        finally:
+            self._decodes -= 1
 
     def _put_off(self, key: Key) -> None:
         now = asyncio.get_running_loop().time()

@@ -102,8 +102,8 @@ STAGES: tuple[Stage, ...] = (
 
 
 # How long a group's consumer may wait for more records. The voice detector judges a track in 35 us together with 31
-# others and in 146 us alone, and 10 ms are a sixth of what may lie between Kafka and a streaming recogniser; nobody waits
-# for the archive.
+# others and in 146 us alone, but 60 ms at most may lie between Kafka and a streaming recogniser; nobody waits for the
+# archive.
 GATHER_MS = {"speech": 10, "archive": 200}
 
 

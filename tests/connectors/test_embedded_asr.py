@@ -45,9 +45,15 @@ class Engine:
 
 def made(*, is_paced: bool = False) -> tuple[EmbeddedAsr, Engine]:
     engine = Engine()
-    service = EmbeddedAsr(engine, engine, is_paced=is_paced)
-    service._decoding.submit(engine.forget).result()
-    return service, engine
+    return made_of(engine, engine, is_paced=is_paced), engine
+
+
+def made_of(finals: Engine, partials: Engine | None, *, is_paced: bool = False) -> EmbeddedAsr:
+    """Make a service that is warm."""
+    service = EmbeddedAsr(finals, partials, is_paced=is_paced)
+    for engine in filter(None, (finals, partials)):
+        service._decoding.submit(engine.forget).result()
+    return service
 
 
 def ask(service: EmbeddedAsr, name: str, *, is_final: bool) -> "asyncio.Task[Transcript | Failed]":
@@ -126,9 +132,7 @@ async def test_where_time_does_not_count_every_partial_is_heard(monkeypatch: pyt
 
 async def test_each_pass_has_its_engine() -> None:
     finals, partials = Engine("accurate"), Engine("quick")
-    service = EmbeddedAsr(finals, partials, is_paced=False)
-    finals.forget()
-    partials.forget()
+    service = made_of(finals, partials)
     each = [await ask(service, "first", is_final=False), await ask(service, "second", is_final=True)]
     assert ["quick", "accurate"] == [one.asr for one in each if isinstance(one, Transcript)]
     assert ([2], [1]) == (finals.heard, partials.heard)
@@ -139,8 +143,7 @@ async def test_each_pass_has_its_engine() -> None:
 
 async def test_without_an_engine_for_them_partials_are_not_heard() -> None:
     engine = Engine()
-    service = EmbeddedAsr(engine, None)
-    engine.forget()
+    service = made_of(engine, None, is_paced=True)
     assert FINALS_ALONE == await ask(service, "first", is_final=False)
     assert isinstance(await ask(service, "second", is_final=True), Transcript)
     assert [2] == engine.heard

@@ -14,7 +14,7 @@ from connectors.deepgram_double.faults import Close, Fault, HalfOpen, Refuse
 from connectors.fallback import LATE, Fallback, Patience
 from connectors.scripted import ScriptedAsr
 from pipeline.machine import Failed
-from pipeline.stages.asr import Transcript
+from pipeline.stages.asr import Transcribe, Transcript
 from tests.connectors.deepgram.calls import TENANT, hearing, question
 from tests.connectors.deepgram_double.callers import SAID, WAIT_S, doubling
 
@@ -47,6 +47,21 @@ async def answered_by(fallback: Fallback, start_ms: int, end_ms: int, **given: A
     answer = await fallback.answer(question(start_ms, end_ms, **given))
     assert isinstance(answer, Transcript)
     return answer.asr, [word.text for word in answer.words]
+
+
+async def test_a_first_that_is_late_is_waited_for_while_the_second_has_enough_to_do(second: ScriptedAsr) -> None:
+    class Slow:
+        async def answer(self, _: Transcribe) -> Transcript:
+            await asyncio.sleep(0.3)
+            return Transcript((), "slow", None)
+
+        async def close(self) -> None:
+            pass
+
+    fallback = Fallback(Slow(), second, (TENANT,), Patience(late_s=0.1, decodes=0))
+    assert ("slow", []) == await answered_by(fallback, 250, 1_150)
+    fallback = Fallback(Slow(), second, (TENANT,), Patience(late_s=0.1))
+    assert ("scripted", ["zero", "one"]) == await answered_by(fallback, 250, 1_150)
 
 
 async def test_first_answers(second: ScriptedAsr) -> None:

@@ -108,7 +108,7 @@ class Desk:
         return [record for record in self.out if isinstance(record, SegmentWords) and not record.is_final]
 
 
-def _quiet(config: AsrConfig = AsrConfig()) -> Desk:
+def _quiet(config: AsrConfig) -> Desk:
     desk = Desk(Asr(config))
     for record in _script():
         desk.feed(record)
@@ -116,7 +116,7 @@ def _quiet(config: AsrConfig = AsrConfig()) -> Desk:
     return desk
 
 
-QUIET = _quiet()
+QUIET = _quiet(AsrConfig())
 END = _pass(26_880, is_end=True)
 
 
