@@ -181,6 +181,7 @@ def run(given: argparse.Namespace) -> Report:
         truth, asr = _undisturbed(recording)
         if given.cuts:
             disturbed["cuts"] = _cut(recording, given.cuts, given.seed, truth, asr)
+            print(disturbed["cuts"].line("cuts"), file=sys.stderr, flush=True)
         if given.kills:
             disturbed["kills"] = _kill(recording, given.kills, given.seed, truth, asr)
     return _report(given.seed, steps, disturbed)

@@ -261,8 +261,10 @@ class Asr(Machine[AsrState]):
             for segment in state.closed
             if segment.answer is None and self._is_here(state, segment)
         ]
+        # A streaming recogniser answers a partial when it has news: no record must be waited for until then.
+        is_streaming = state.tenant in self._config.streaming
         partials = [
-            Ask(ask_id, SERVICE)
+            Ask(ask_id, SERVICE, is_standing=is_streaming)
             for track in TRACKS
             if (ask_id := _partial_id(track, voice := state.voice(track)))
             and voice.pcm.end_sample >= (voice.partial_asked or 0)

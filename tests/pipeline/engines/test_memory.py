@@ -54,7 +54,7 @@ def test_a_service_that_gives_up_its_own_future_has_failed() -> None:
         engine = MemoryEngine({"asr": give_up}, (ROW,))
         engine.start()
         engine.log.append("audio.frames", b"t|c", AudioFrame("t", "c", 0, 0, bytes(3_072), 0, bytes(3_072)))
-        engine.log.append("speech.marks", b"t|c", SpeechMark("t", "c", 0, "agent", 0, 1_500))
+        engine.log.append("speech.marks", b"t|c", SpeechMark("t", "c", 0, "agent", 0, 300))
         await engine.pump()
         await asyncio.wait_for(engine.finish(), 5)
         return [entry.record for entry in engine.log.topics["transcript.words"]]

@@ -302,6 +302,7 @@ def test_a_streaming_recogniser_is_given_each_record_at_once() -> None:
     for number, first in enumerate(range(0, 10 * RECORD, RECORD), 1):
         desk.feed(_frame(first))
         assert [f"partial/agent/800/{number * RECORD}"] == list(desk.waiting)
+        assert all(ask.is_standing for ask, _ in desk.waiting.values())
         if number % 3 == 0:
             desk.answer_all()
             assert {} == desk.waiting  # until there is more audio
