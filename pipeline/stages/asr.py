@@ -382,9 +382,11 @@ class Asr(Machine[AsrState]):
 
     def _is_here(self, state: AsrState, segment: Closed) -> bool:
         """Say whether the audio of a closed segment is here, with as much of its post-roll as there will be."""
-        wanted, here = segment.end_sample + self._post_roll(state, segment), state.voice(segment.track).pcm.end_sample
-        is_all = state.end_ms is not None or state.progress_ms * SAMPLES_PER_MS >= wanted
-        return here >= (segment.end_sample if is_all else wanted)
+        voice, wanted = state.voice(segment.track), segment.end_sample + self._post_roll(state, segment)
+        if state.end_ms is not None or state.progress_ms * SAMPLES_PER_MS >= wanted:
+            # No more will come than has come; after a restore that is read again.
+            wanted = min(wanted, max(voice.heard_until, segment.end_sample))
+        return voice.pcm.end_sample >= wanted
 
     def _keep_from(self, state: AsrState, track: Track) -> int:
         """Return the first sample of a track that may still be asked for."""

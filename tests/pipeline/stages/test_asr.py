@@ -319,6 +319,21 @@ def test_a_final_of_a_streaming_recogniser_waits_for_its_post_roll() -> None:
     assert (2_000, SIGNAL["agent"][: 2 * 3_200]) == (request.end_sample, request.pcm)
 
 
+@pytest.mark.parametrize("passed", [_pass(600), _pass(1_152, is_end=True)])
+def test_a_post_roll_that_has_been_heard_is_read_again_after_a_restore(passed: Watermark) -> None:
+    desk = Desk(Asr(STREAMING))
+    frames = [_frame(at * RECORD) for at in range(6)]
+    records: list[Record] = [*frames, _mark("agent", 800, 3_000), passed]
+    for record in records:
+        desk.feed(record)
+    ((_, before),) = desk.waiting.values()
+    again = Desk(desk.asr, desk.asr.restore(desk.asr.snapshot(desk.state)))
+    for record in frames:
+        again.feed(record)
+    ((_, request),) = again.waiting.values()
+    assert before == request
+
+
 @pytest.mark.parametrize("passed", [_pass(600), _pass(384, is_end=True)])
 def test_a_post_roll_that_never_comes_is_silence(passed: Watermark) -> None:
     desk = Desk(Asr(STREAMING))
