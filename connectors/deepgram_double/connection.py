@@ -159,7 +159,10 @@ class Connection:
             timeout=_HANG_UP_LIMIT_S, autoping=False, autoclose=False, compress=False, max_msg_size=0
         )
         response.headers["dg-request-id"] = self._session.request_id
-        await response.prepare(request)
+        try:
+            await response.prepare(request)
+        except ConnectionError:
+            return response  # the client has not waited
         self._socket, self._idle_s = response, idle_s
         self._outlet = Outlet(request, response, answer_s + self._slow_s, self._sent)
         sender = asyncio.create_task(self._outlet.run())
