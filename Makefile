@@ -38,6 +38,7 @@ soak: setup  ## what is too long for test; writes reports to bench/results
 	TRUNKLINE_EXAMPLES=4000 $(BIN)/python -m pytest tests/connectors/kvs/test_contact.py -k schedule
 	TRUNKLINE_EXAMPLES=200 $(BIN)/python -m pytest tests/connectors/kvs/test_reading.py -k drawn
 	SOAK=1 $(BIN)/python -m pytest tests/system/test_capture.py
+	SOAK=1 $(BIN)/python -m pytest tests/connectors/deepgram/test_cuts.py
 	SOAK=1 $(BIN)/python -m pytest tests/pipeline/engines/test_supervised.py -k zombie
 	SOAK=1 $(BIN)/python -m pytest tests/system/test_call.py -k recorded
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group soak

@@ -268,6 +268,7 @@ def _kill(recording: Recording, kills: int, seed: int, truth: Finals, asr: str) 
                 site.workers.wait_until_ready()  # a recogniser that is loaded takes its time
                 kill_worker(site.workers, random)
                 time.sleep(gap_s)
+            site.workers.wait_until_ready()
             ended = generator.end().ended
         return _compared(site, ended, {"kill -9": kills}, truth, asr)
 
