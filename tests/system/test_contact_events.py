@@ -28,6 +28,7 @@ pytestmark = pytest.mark.system
 REGION = "eu-central-1"
 PARTITIONS = 2
 LIMIT_S = 120.0
+ROUNDS, ROUND_S = 20, 3.0  # of messages; each step of a batch ends the worker with a chance of 0.3
 SECRETS = (b"4915112345678", b"4711-0815")
 Json = dict[str, Any]  # a message of AWS
 Written = tuple[bytes, object]  # key and record, unsealed
@@ -174,9 +175,14 @@ def test_two_instances_feeds_arrive_whole_and_sealed_though_workers_die_behind_k
     looking, wanted, chance = Looking(broker, prefix), expected(), random.Random(1)
     by_name = {(one.tenant, one.says): one for one in told}
     dying = shell.type("run", "--group", "contact-events", command=MODULE, variables={"TRUNKLINE_FAILPOINT": "0.3"})
-    for _ in range(2):  # each message twice, in another order each time
+    pid_file = shell.folder / ".trunkline/run/contact-events-1.pid"
+    assert wait_until(pid_file.exists, LIMIT_S), _said(dying)
+    first_pid = pid_file.read_text()
+    for number in range(ROUNDS):  # each message twice at least, in another order each time, until a worker has died
         for tenant, says, content in chance.sample(messages(), k=len(messages())):
             by_name[tenant, says].send(json.dumps(content).encode())
+        if number and wait_until(lambda: pid_file.exists() and pid_file.read_text() != first_pid, ROUND_S):
+            break
     by_name["acme", "records"].send(b"no JSON")
     by_name["other", "records"].send(json.dumps(message("contact_record")).encode())
     assert wait_until(lambda: wanted <= looking.written(), LIMIT_S), _said(dying)
