@@ -3,19 +3,12 @@
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
-
-from aiohttp import web
 
 from connectors.deepgram_double.faults import Plan
 from connectors.deepgram_double.messages import Witness
 from connectors.deepgram_double.script import Script
 from connectors.deepgram_double.server import Limits, Server
-from pipeline.errors import PeerUnavailable
-
-# Its key keeps nobody out: it serves this machine alone.
-HOST: Final = "127.0.0.1"
-_STOP_LIMIT_S: Final = 0.05  # open connections never end by themselves
+from connectors.loopback import served
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,21 +41,6 @@ async def serve(script: Script, serving: Serving | None = None) -> AsyncIterator
     """
     serving = serving or Serving()
     server = Server(script, serving.limits, serving.plan, serving.witness)
-    # A client that hangs up must give its place back at once, also when nothing is read from it.
-    runner = web.AppRunner(
-        server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=_STOP_LIMIT_S
-    )
-    try:
-        server.url = await _listen(runner, serving.port)
+    async with served(server.application(), serving.port) as place:
+        server.url = f"ws://{place}"
         yield server
-    finally:
-        await runner.cleanup()
-
-
-async def _listen(runner: web.AppRunner, port: int) -> str:
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, HOST, port).start()
-    except OSError as error:
-        raise PeerUnavailable(f"cannot listen on port {port} of {HOST}: {error.strerror}") from None
-    return f"ws://{HOST}:{runner.addresses[0][1]}"

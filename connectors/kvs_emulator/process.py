@@ -5,18 +5,11 @@ import time
 from collections.abc import AsyncIterator, Callable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
-from typing import Final
-
-from aiohttp import web
 
 from connectors.kvs_emulator.faults import Plan
 from connectors.kvs_emulator.server import Limits, Server
 from connectors.kvs_emulator.takes import Take, play
-from pipeline.errors import PeerUnavailable
-
-# There is no login that keeps anybody out: it serves this machine alone.
-HOST: Final = "127.0.0.1"
-_STOP_LIMIT_S: Final = 0.05  # open replies never end by themselves
+from connectors.loopback import served
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,15 +57,9 @@ async def serve(serving: Serving | None = None, now_ms: Callable[[], int] | None
     """
     serving = serving or Serving()
     server = Server(serving.limits, serving.plan, now_ms or wall_ms)
-    # A reader that hangs up must give its place back at once, not at the next block.
-    runner = web.AppRunner(
-        server.application(), access_log=None, handler_cancellation=True, shutdown_timeout=_STOP_LIMIT_S
-    )
-    try:
-        server.url = await _listen(runner, serving.port)
+    async with served(server.application(), serving.port) as place:
+        server.url = f"http://{place}"
         yield server
-    finally:
-        await runner.cleanup()
 
 
 async def run(serving: Serving, playing: Playing, on_ready: Callable[[str], None]) -> None:
@@ -96,12 +83,3 @@ async def run(serving: Serving, playing: Playing, on_ready: Callable[[str], None
 def wall_ms() -> int:
     """Return epoch milliseconds."""
     return time.time_ns() // 1_000_000
-
-
-async def _listen(runner: web.AppRunner, port: int) -> str:
-    await runner.setup()
-    try:
-        await web.TCPSite(runner, HOST, port).start()
-    except OSError as error:
-        raise PeerUnavailable(f"cannot listen on port {port} of {HOST}: {error.strerror}") from None
-    return f"http://{HOST}:{runner.addresses[0][1]}"
