@@ -1,14 +1,16 @@
 """What a worker leaves on disk for its next life: that it got somewhere, and which record it was about to take.
 
-The supervisor counts deaths without progress. After three it starts the worker *careful*: each record's place is
-written down before the record is taken, so the one that ends the process twice is known and goes to the dead letters.
+The supervisor counts deaths without progress. After three it starts the worker *careful*: what is under way is written
+down before each record, so that after a death the suspects are known. The next life takes each of them alone, and the
+one that ends the process twice goes to the dead letters.
 """
 
 import json
 import time
+from collections.abc import Collection
 from pathlib import Path
 
-KILLS = 2  # of one record, before it is dead-lettered
+KILLS = 2  # of one record that is alone, before it is dead-lettered
 _EVERY_S = 1.0  # also the shortest life that can have had progress
 
 Place = tuple[str, int, int]  # topic, partition, offset
@@ -38,21 +40,33 @@ class Progress:
             self._suspect.unlink(missing_ok=True)
             self.is_careful = False
 
-    def has_killed(self, place: Place) -> bool:
-        """Say whether a record has ended the process twice; if not, write down that it is taken now."""
-        deaths = self._deaths.get(place, 0)
-        if deaths < KILLS:
-            self._suspect.write_text(json.dumps([place, deaths + 1]))
-        return deaths >= KILLS
+    def is_suspected(self, place: Place) -> bool:
+        """Say whether a record was under way when the last life ended; such a one is taken alone."""
+        return place in self._deaths
+
+    def has_killed(self, place: Place, beside: Collection[Place | None] = ()) -> bool:
+        """Say whether a record has ended the process twice; if not, write down that it is taken now.
+
+        Args:
+            place: of the record.
+            beside: the records whose answers have not come, None for one of an earlier life. What ends the process
+                beside others is only suspected.
+        """
+        if self._deaths.get(place, 0) >= KILLS:
+            return True
+        kills = 0 if beside else 1
+        under_way = [(one, self._deaths.get(one, 0) + kills) for one in {place, *filter(None, beside)}]
+        self._suspect.write_text(json.dumps(under_way))
+        return False
 
 
 def _deaths(suspect: Path) -> dict[Place, int]:
-    """Read which record the last life was about to take, and how many lives in a row have ended with it."""
+    """Read which records were under way when the last life ended, and how many lives each has ended alone."""
     try:
-        (topic, partition, offset), deaths = json.loads(suspect.read_text())
+        under_way = json.loads(suspect.read_text())
     except (FileNotFoundError, ValueError):  # none, or the process died while it wrote
         return {}
-    return {(topic, partition, offset): deaths}
+    return {(topic, partition, offset): deaths for (topic, partition, offset), deaths in under_way}
 
 
 def mark_file(stem: Path) -> Path:
@@ -61,5 +75,5 @@ def mark_file(stem: Path) -> Path:
 
 
 def suspect_file(stem: Path) -> Path:
-    """Holds the record that a careful worker was about to take."""
+    """Holds the records that a careful worker had under way."""
     return stem.with_suffix(".suspect")

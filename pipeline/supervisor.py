@@ -32,7 +32,8 @@ from pipeline.settings import Settings, environment
 EXIT_INPUT = 2  # the worker's: a setting is wrong, so another start would end the same way
 EXIT_FENCED = 78  # the worker's: another process holds its member id
 DRAIN_S = 15.0
-_CAREFUL_AFTER = 3  # deaths without progress between them; two more tell which record it was
+_CAREFUL_AFTER = 3  # deaths without progress between them
+_CAREFUL_LIVES = 1 + KILLS  # the first tells who is suspected
 _WINDOW_S = 60.0
 _RESTARTS = 10  # within the window, whatever the progress: more would only heat the machine
 _BACKOFF_LIMIT_S = 30.0
@@ -234,8 +235,8 @@ def backoff_s(fruitless: int, deaths: int) -> float:
     """Return how long to wait after a death: nothing at first, then 1, 2, 4 ... 30 s.
 
     Args:
-        fruitless: deaths since the last progress; a careful worker needs two to find the record that kills it.
+        fruitless: deaths since the last progress; a careful worker needs three to find the record that kills it.
         deaths: within the last minute.
     """
-    steps = max(fruitless - _CAREFUL_AFTER - KILLS, deaths - _RESTARTS)
+    steps = max(fruitless - _CAREFUL_AFTER - _CAREFUL_LIVES, deaths - _RESTARTS)
     return min(2.0 ** (steps - 1), _BACKOFF_LIMIT_S) if steps > 0 else 0.0

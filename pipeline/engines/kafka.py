@@ -33,13 +33,13 @@ from pipeline.engines.services import Service, ask
 from pipeline.engines.tables import Tables
 from pipeline.engines.task import Task
 from pipeline.errors import EngineFault, PeerUnavailable, RecordRefused
-from pipeline.progress import Progress
+from pipeline.progress import Place, Progress
 from pipeline.topology import Group
 from topics import clients, codec, deadletters
 from topics.catalogue import changelog
 from topics.clients import GroupProtocol
 
-_Place = tuple[int, str, bytes, str]  # partition, stage, key and ask id of a question
+_Asked = tuple[int, str, bytes, str]  # partition, stage, key and ask id of a question
 
 CHECKPOINT_S = 1.0
 BEAT_S = 0.25
@@ -113,8 +113,10 @@ class KafkaWorker:
         self._machines = {stage.name: stage.machine() for stage in group.stages}
         self._intake = Intake(config.prefix, self._machines, self._task_of)
         self._owned: dict[int, _Owned] = {}
-        self._answers: dict[_Place, asyncio.Task[None]] = {}
-        self._standing: set[_Place] = set()  # of these, the questions that wait for news of the world
+        self._answers: dict[_Asked, asyncio.Task[None]] = {}
+        # Of these, the questions that something waits for, with the record that led to them in a careful life; the
+        # others wait for news of the world.
+        self._causes: dict[_Asked, Place | None] = {}
         self._refused_in_row = 0
         self._is_in_doubt = False  # a step did not come to its end: its states or outputs may be half there
         self._outbox = Outbox(
@@ -220,14 +222,19 @@ class KafkaWorker:
             for at, arrival in enumerate(portion):
                 if not self._outbox.has_room() or time.monotonic() > until_s:
                     return portion[at:]
-                # An answer that kills must be the record's that asked; what waits for the world has no such record.
-                if self._is_careful and len(self._answers) > len(self._standing):
+                if self._is_careful and self._must_wait(arrival):
                     return portion[at:]
                 self._take(arrival)
         except Exception:  # whatever it is, it ends the worker; until then no checkpoint may pass this record
             self._is_in_doubt = True
             raise
         return ()
+
+    def _must_wait(self, arrival: Arrival) -> bool:
+        """Whether a careful worker takes nothing now: what is suspected is alone until its answers are there."""
+        assert self._progress is not None  # it is careful
+        suspects = (_place(arrival), *filter(None, self._causes.values()))
+        return bool(self._causes) and any(map(self._progress.is_suspected, suspects))
 
     def _take(self, arrival: Arrival) -> None:
         topic, partition, given = arrival.topic, arrival.partition, arrival.given
@@ -239,8 +246,8 @@ class KafkaWorker:
             owned.task.skip(topic, arrival.offset)
             effects = Effects(refusal=given)
         else:
-            effects = self._feed(owned.task, partition, given)
-        self._carry_out(partition, owned, effects)
+            effects = self._feed(owned.task, _place(arrival), given)
+        self._carry_out(partition, owned, effects, _place(arrival) if self._is_careful else None)
         if effects.refusal is None:
             self._refused_in_row = 0
         else:
@@ -257,10 +264,10 @@ class KafkaWorker:
     def _is_careful(self) -> bool:
         return self._progress is not None and self._progress.is_careful
 
-    def _feed(self, task: Task, partition: int, given: Input) -> Effects:
+    def _feed(self, task: Task, place: Place, given: Input) -> Effects:
         """Feed one record, unless this worker is careful and the record is known to end it."""
-        place = (given.topic, partition, given.offset)
-        if self._progress is not None and self._progress.is_careful and self._progress.has_killed(place):
+        careful = self._progress if self._progress is not None and self._progress.is_careful else None
+        if careful and careful.has_killed(place, self._causes.values()):
             return task.refuse(given, RecordRefused("the record has ended its worker twice"))
         return task.feed(given)
 
@@ -278,7 +285,7 @@ class KafkaWorker:
         except RecordRefused as refusal:
             _log.error("a record of a global table was refused", extra={"topic": table, "reason": str(refusal)})
 
-    def _carry_out(self, partition: int, owned: _Owned, effects: Effects) -> None:
+    def _carry_out(self, partition: int, owned: _Owned, effects: Effects, cause: Place | None = None) -> None:
         for output in effects.outputs:
             self._write(partition, output)
         for stage, key, ask_id in effects.withdrawn:
@@ -286,8 +293,8 @@ class KafkaWorker:
         for question in effects.questions:
             place = (partition, question.stage, question.key, question.ask.ask_id)
             self._answers[place] = asyncio.create_task(self._answer(partition, owned, question))
-            if question.ask.is_standing:
-                self._standing.add(place)
+            if not question.ask.is_standing:
+                self._causes[place] = cause
             self._answers[place].add_done_callback(self._note_failure)
         if effects.questions or effects.withdrawn:
             self._metrics.questions.set(len(self._answers))
@@ -337,17 +344,18 @@ class KafkaWorker:
             return
         place = (partition, question.stage, question.key, question.ask.ask_id)
         self._answers.pop(place, None)
-        self._standing.discard(place)
+        cause = self._causes.pop(place, None)
         try:
-            self._carry_out(partition, owned, owned.task.reply(question.stage, question.key, question.ask, answer))
+            effects = owned.task.reply(question.stage, question.key, question.ask, answer)
+            self._carry_out(partition, owned, effects, cause)
         except Exception:  # as in `take`
             self._is_in_doubt = True
             raise
         self._metrics.questions.set(len(self._answers))
 
-    def _forget(self, place: _Place) -> None:
+    def _forget(self, place: _Asked) -> None:
         """Wait for an answer no longer."""
-        self._standing.discard(place)
+        self._causes.pop(place, None)
         answer = self._answers.pop(place, None)
         if answer is not None:
             answer.cancel()
@@ -442,6 +450,10 @@ class KafkaWorker:
             answer.cancel()
         self._commit_thread.shutdown(wait=False)
         self._outbox.close(0.0)
+
+
+def _place(arrival: Arrival) -> Place:
+    return arrival.topic, arrival.partition, arrival.offset
 
 
 def _consumer(config: WorkerConfig, group: Group) -> Consumer:

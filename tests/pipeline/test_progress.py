@@ -42,6 +42,18 @@ def test_a_record_that_was_survived_is_innocent(stem: Path) -> None:
         assert not alive.has_killed(last)
 
 
+def test_what_was_under_way_beside_others_is_suspected_and_proved_alone(stem: Path) -> None:
+    assert not life(stem).has_killed(PLACE, [BEFORE, None])
+    alive = life(stem)
+    assert [True, True, False] == [alive.is_suspected(place) for place in (BEFORE, PLACE, AFTER)]
+    assert not alive.has_killed(BEFORE)
+    assert not alive.has_killed(PLACE)
+    assert not life(stem).has_killed(PLACE)
+    alive = life(stem)
+    assert not alive.has_killed(BEFORE)
+    assert alive.has_killed(PLACE)
+
+
 def test_a_file_that_was_cut_off_accuses_nobody(stem: Path) -> None:
     stem.with_suffix(".suspect").write_text('[["transcript.wo')
     assert not life(stem).has_killed(PLACE)
@@ -63,7 +75,7 @@ def test_progress_counts_after_a_second_and_ends_the_care(stem: Path, monkeypatc
 
 @pytest.mark.parametrize(
     ("fruitless", "deaths", "expected_s"),
-    [(1, 1, 0), (5, 5, 0), (6, 6, 1), (7, 7, 2), (8, 8, 4), (40, 40, 30), (0, 10, 0), (0, 11, 1), (1, 13, 4)],
+    [(1, 1, 0), (6, 6, 0), (7, 7, 1), (8, 8, 2), (9, 9, 4), (40, 40, 30), (0, 10, 0), (0, 11, 1), (1, 13, 4)],
 )
 def test_deaths_without_progress_or_too_many_of_them_wait(fruitless: int, deaths: int, expected_s: float) -> None:
     assert expected_s == backoff_s(fruitless, deaths)

@@ -40,7 +40,7 @@ class Counter(Machine[Seen]):
 
     A partial is a question, whose answer is a turn; `never mind` withdraws what is open. `hint` and `none` are one set
     each, of one identity. `large` is more than a broker may take, `fault` breaks a promise of the engine, `stuck` the
-    loop, `deadly` the process.
+    loop, `deadly` the process, also as an answer.
     """
 
     state = Seen
@@ -72,6 +72,8 @@ class Counter(Machine[Seen]):
 
     def on_reply(self, state: Seen, ask: Ask, answer: object) -> Sequence[Record]:
         state.open.remove(ask.ask_id)
+        if answer == "deadly":
+            fail("deadly")
         at = int(ask.ask_id)
         return (Turn("t", "c", 1, f"turn/{at}", "agent", "agent", at, at, True, (), str(answer), None),)
 

@@ -25,6 +25,7 @@ from tests.simulation.crashes import quiet
 from tests.simulation.outcome import broken_promises, finals
 from tests.simulation.world import Event
 from topics.keys import partition_of
+from topics.records import Turn
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -50,8 +51,12 @@ from pipeline.progress import Progress
 from tests.pipeline.engines.stations import COUNTER, Place
 
 async def main():
+    async def oracle(name):
+        await asyncio.sleep(0.3)
+        return "deadly" if name == "7" else name
+
     progress = Progress(Path(sys.argv[3]), is_careful=True)
-    async with Place(sys.argv[1], sys.argv[2]).working(COUNTER, progress=progress):
+    async with Place(sys.argv[1], sys.argv[2]).working(COUNTER, progress=progress, services={"oracle": oracle}):
         while progress.is_careful:
             await asyncio.sleep(0.1)
 
@@ -207,6 +212,23 @@ def test_the_record_that_ends_a_careful_worker_twice_is_dead_lettered(broker: st
     assert {"c", "other"} == {record.contact_id for record in moments}
     dead = place.until(["transcript.words.dead"], lambda records: len(records) == 2)
     assert [records[1], records[2]] == dead
+
+
+def test_the_record_whose_answer_ends_a_careful_worker_is_found_among_others(
+    broker: str, prefix: str, tmp_path: Path
+) -> None:
+    """The first life tells who is suspected, two more that it was this one; nobody else is dead-lettered."""
+    place = Place(broker, prefix)
+    place.create(COUNTER)
+    records = [said(n, f"contact-{n}", is_final=False) for n in range(5, 10)]
+    place.send(("transcript.words", f"t|{record.contact_id}".encode(), record) for record in records)
+    command = [sys.executable, "-c", CAREFUL, broker, prefix, str(tmp_path / "counter-1")]
+    ends = [subprocess.run(command, check=False, timeout=LIMIT_S).returncode for _ in range(4)]
+    assert [DEADLY_EXIT] * 3 + [0] == ends
+    dead = place.until(["transcript.words.dead"], lambda records: len(records) == 1)
+    assert [records[2]] == dead
+    turns = place.until(["transcript.raw"], lambda records: len(records) >= 4)
+    assert {"5", "6", "8", "9"} == {turn.asr for turn in turns if isinstance(turn, Turn)}
 
 
 def send(place: Place, events: tuple[Event, ...]) -> None:
