@@ -7,7 +7,7 @@ that the next question does not bring again.
 
 import asyncio
 import math
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -247,21 +247,26 @@ class Session:
         self._wake.set()
 
     async def _feed(self, line: Line, reading: "asyncio.Task[None]") -> None:
-        """Send what the questions have and the connection has not, then have it made final where that is asked."""
+        """Send what the questions have and the connection has not; a final is flushed before what follows it."""
         while chunk := self._next_chunk():
             _raise(reading)
             ask, start, end = chunk
+            await self._finish(line, [one for one in self._asks if one.span < ask.span])
             await self._keep_pace(end - start)
             await self._say(line, start, ask.cut(start, end))
         _raise(reading)
-        for ask in self._asks:
+        await self._finish(line, self._asks)
+
+    async def _finish(self, line: Line, sent: Iterable[_Ask]) -> None:
+        """Note questions whose audio is on the connection, and have it made final where that is asked."""
+        for ask in sent:
             ask.sent_s = ask.sent_s or self._loop.time()
         self._settle()
         for ask in self._unproved():
             if ask.flushed_s is None:
                 ask.flushed_s = self._loop.time()
                 if not self._heard.is_forced(self._sent.place_of(*ask.reach)):
-                    await self._flush(line)
+                    await self._flush(line, ask)
 
     def _next_chunk(self) -> tuple[_Ask, int, int] | None:
         """Return the oldest audio that was not sent, as much as one message takes."""
@@ -288,12 +293,16 @@ class Session:
         if ahead_s > _BURST_S:
             await asyncio.sleep(ahead_s - _BURST_S)
 
-    async def _flush(self, line: Line) -> None:
+    async def _flush(self, line: Line, ask: _Ask, silence_samples: int = 0) -> None:
+        """Ask for a final result; with silence around it where no other audio follows, whose words that would part."""
+        is_last = self._sent.samples <= self._sent.place_of(*ask.reach)
+        if is_last and silence_samples:
+            await self._say(line, None, bytes(silence_samples * BYTES_PER_SAMPLE))
         self._heard.force()
         self._spoke_s = self._loop.time()
         self._due_s = self._due_s or self._spoke_s
         await line.finalize()
-        if samples := self._lines.dialect.flush_samples:
+        if is_last and (samples := self._lines.dialect.flush_samples):
             await self._say(line, None, bytes(samples * BYTES_PER_SAMPLE))
 
     async def _tend(self, line: Line) -> None:
@@ -308,8 +317,7 @@ class Session:
         for ask in self._unproved():
             if ask.flushed_s is not None and not ask.is_proved and now >= ask.flushed_s + self._times.proof_s:
                 ask.is_proved = True
-                await self._say(line, None, bytes(_PROOF_SAMPLES * BYTES_PER_SAMPLE))
-                await self._flush(line)
+                await self._flush(line, ask, _PROOF_SAMPLES)
         if now >= self._spoke_s + self._times.keep_alive_s:
             await self._keep_alive(line)
 

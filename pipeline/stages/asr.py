@@ -40,7 +40,8 @@ class AsrConfig:
         pre_roll_samples: 300 ms before the segment: the detector is late (architecture section 4.8).
         post_roll_samples: 150 ms after it, for finals of a streaming recogniser: its partials have gone further, and a
             word that ends there is whole for it. The detector waits longer before it closes a segment.
-        reach_samples: 500 ms; no service places a word further before its segment (docs/cli.md, `scripted`).
+        reach_samples: 500 ms; no service places a word further before its segment (docs/cli.md, `scripted`). Also the
+            post-roll of a segment that is cut: the word that is spoken there has its middle before the cut or after it.
         partial_samples: 1 s of audio between two partials; a streaming one is asked with each audio record.
         watermark_ms: at least so much progress between two watermarks.
         attempts: so often is a segment asked before its final leaves empty.
@@ -377,8 +378,10 @@ class Asr(Machine[AsrState]):
         )
 
     def _post_roll(self, state: AsrState, segment: Closed) -> int:
-        """Return how many samples after a closed segment are asked with it; one that is cut ends sharply."""
-        return self._config.post_roll_samples if state.tenant in self._config.streaming and not segment.is_cut else 0
+        """Return how many samples after a closed segment are asked with it."""
+        if state.tenant not in self._config.streaming:
+            return 0
+        return self._config.reach_samples if segment.is_cut else self._config.post_roll_samples
 
     def _is_here(self, state: AsrState, segment: Closed) -> bool:
         """Say whether the audio of a closed segment is here, with as much of its post-roll as there will be."""

@@ -232,6 +232,18 @@ async def test_answer_is_provoked_where_none_comes() -> None:
         assert pytest.approx(1.4) == server.connections[0].received_s  # half a second of silence more
 
 
+@MODELS
+async def test_silence_that_provokes_an_answer_parts_no_word_of_the_next_segment(model: str) -> None:
+    stall = Stall(after_s=0.9, side="send", for_s=0.6)
+    async with doubling(stall) as server, hearing(server, model=model, times=Times(proof_s=0.3)) as asr:
+        first = asyncio.create_task(asr.answer(question(250, 1_150)))
+        begun = asyncio.create_task(asr.answer(question(1_950, 2_200, is_final=False)))  # within `two`
+        await asyncio.wait([first])
+        begun.cancel()
+        assert ["zero", "one"] == heard(first.result())
+        assert ["two", "three"] == heard(await asr.answer(question(1_950, 2_950)))
+
+
 @pytest.mark.parametrize("status", [400, 401, 402, 403])
 async def test_refusal_that_stays_fails_at_once_and_is_not_asked_again(status: Any) -> None:
     async with doubling(Refuse(status)) as server, hearing(server) as asr:
