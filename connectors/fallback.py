@@ -95,19 +95,31 @@ class Fallback:
     async def _ask(self, key: Key, request: Transcribe) -> Transcript | Failed:
         if not request.is_final:
             return await self._first.answer(request)
-        asked = asyncio.ensure_future(self._first.answer(request))
-        try:
-            await asyncio.wait({asked}, timeout=self._patience.late_s)
-            if not asked.done() and not self._has_no_time():
-                self._put_off(key)
-                return await self._instead(request, LATE)
-            answer = await asked
-        finally:
-            asked.cancel()
+        answer = await self._in_time(request)
+        if answer is None:
+            self._put_off(key)
+            return await self._instead(request, LATE)
         if isinstance(answer, Failed):
             return await self._instead(request, answer.reason)
         self._late.pop(key, None)
         return answer
+
+    async def _in_time(self, request: Transcribe) -> Transcript | Failed | None:
+        """Ask the first at once, in the order of the questions; None where it is late and the second has time."""
+        loop, limit = asyncio.get_running_loop(), asyncio.timeout(None)
+
+        def give_up() -> None:
+            if not self._has_no_time():
+                limit.reschedule(loop.time())
+
+        timer = loop.call_later(self._patience.late_s, give_up)
+        try:
+            async with limit:
+                return await self._first.answer(request)
+        except TimeoutError:
+            return None
+        finally:
+            timer.cancel()
 
     def _has_no_time(self) -> bool:
         """Whether the second has enough to do."""

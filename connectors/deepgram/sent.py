@@ -41,10 +41,16 @@ class Piece:
 
 
 class Sent:
-    """The samples of one connection."""
+    """The samples of one connection.
+
+    Attributes:
+        samples: how many.
+        track_end: sample of the track after the latest that was sent.
+    """
 
     def __init__(self) -> None:
         self.samples = 0
+        self.track_end = 0
         self._pieces: deque[Piece] = deque(maxlen=_KEPT_PIECES)
 
     def add(self, first_sample: int | None, length: int) -> None:
@@ -56,6 +62,7 @@ class Sent:
         else:
             self._pieces.append(Piece(self.samples, first_sample, length))
         self.samples += length
+        self.track_end = max(self.track_end, length + first_sample if first_sample is not None else 0)
 
     def missing(self, first_sample: int, end_sample: int) -> Iterator[tuple[int, int]]:
         """Yield what was not sent between two samples of the track, in order, half-open."""

@@ -194,7 +194,8 @@ class Session:
         reading.add_done_callback(self._notice)
         try:
             while not self._is_over():
-                await self._feed(line, reading)
+                if not await self._feed(line, reading):
+                    return  # the next one is fed from the oldest question on
                 await self._tend(line)
                 await self._wait(self._next_s())
             self._end(None)
@@ -246,16 +247,23 @@ class Session:
             reading.exception()
         self._wake.set()
 
-    async def _feed(self, line: Line, reading: "asyncio.Task[None]") -> None:
-        """Send what the questions have and the connection has not; a final is flushed before what follows it."""
+    async def _feed(self, line: Line, reading: "asyncio.Task[None]") -> bool:
+        """Send what the questions have and the connection has not; a final is flushed before what follows it.
+
+        Returns:
+            False where that is earlier than what was sent: a word would be parted, so another connection is needed.
+        """
         while chunk := self._next_chunk():
             _raise(reading)
             ask, start, end = chunk
+            if start < self._sent.track_end:
+                return False
             await self._finish(line, [one for one in self._asks if one.span < ask.span])
             await self._keep_pace(end - start)
             await self._say(line, start, ask.cut(start, end))
         _raise(reading)
         await self._finish(line, self._asks)
+        return True
 
     async def _finish(self, line: Line, sent: Iterable[_Ask]) -> None:
         """Note questions whose audio is on the connection, and have it made final where that is asked."""

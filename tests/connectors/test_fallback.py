@@ -64,6 +64,15 @@ async def test_a_first_that_is_late_is_waited_for_while_the_second_has_enough_to
     assert ("scripted", ["zero", "one"]) == await answered_by(fallback, 250, 1_150)
 
 
+async def test_questions_reach_the_first_in_their_order(second: ScriptedAsr) -> None:
+    """A final, then what follows it: otherwise the connection of the first would have to be fed backwards."""
+    async with both(second) as (fallback, server):
+        final = asyncio.create_task(fallback.answer(question(250, 1_150)))
+        follows = asyncio.create_task(fallback.answer(question(1_950, 2_950)))
+        await asyncio.gather(final, follows)
+        assert 1 == server.handshakes
+
+
 async def test_first_answers(second: ScriptedAsr) -> None:
     async with both(second) as (fallback, _):
         assert ("deepgram nova-3", ["zero", "one"]) == await answered_by(fallback, 250, 1_150)
