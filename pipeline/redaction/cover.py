@@ -4,8 +4,9 @@ Owns the arithmetic of spans. Text spans are exact word limits; padding exists i
 word that stays.
 """
 
+from array import array
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.redaction.detect import Profile
@@ -75,6 +76,13 @@ def groups(masks: Sequence[str]) -> Iterator[tuple[int, int, str]]:
             last += 1
         yield at, last, masks[at]
         at = last + 1
+
+
+def beginning(turn: Heard, words: int) -> Heard:
+    """Return a turn as if no more than its first words had been said."""
+    times = memoryview(turn.times).cast("i")
+    kept = [*times[:words], *times[len(turn.texts) : len(turn.texts) + words]]
+    return replace(turn, texts=turn.texts[:words], times=array("i", kept).tobytes(), masks=turn.masks[:words])
 
 
 def tokens(turn: Heard) -> tuple[Word, ...]:

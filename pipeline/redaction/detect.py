@@ -33,12 +33,14 @@ class Profile:
         horizon_ms: audio time after which an open number gets no more digits.
         pad_before_ms: audio covered before a span.
         pad_after_ms: audio covered after a span.
+        is_strict: what is said is shown once the transcripts of both tracks have passed it, or 600 ms later.
     """
 
     types: frozenset[str] = TYPES
     horizon_ms: int = 10_000
     pad_before_ms: int = 150
     pad_after_ms: int = 200
+    is_strict: bool = False
 
 
 @dataclass(frozen=True, slots=True)

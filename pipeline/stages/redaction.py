@@ -13,7 +13,7 @@ from sys import intern
 from typing import Final
 
 from pipeline.machine import Machine
-from pipeline.redaction.cover import Heard, Line, audio_spans, groups, lines_of, text_spans, tokens
+from pipeline.redaction.cover import Heard, Line, audio_spans, beginning, groups, lines_of, text_spans, tokens
 from pipeline.redaction.detect import Detector, Open, Profile, Verdict, no_masks
 from pipeline.redaction.reading import Reading
 from topics.records import (
@@ -40,7 +40,9 @@ MAX_LIVE: Final = 8  # open partials
 MAX_READINGS: Final = 4_096  # 4 kB each; 300 calls have about 4,000 turns in their windows
 MAX_NAMES: Final = 64
 MAX_SECRETS: Final = 32
+MAX_SHOWN: Final = 16  # hints and summaries that late evidence may still mask
 LEAD_MS: Final = 300  # a segment is covered from its pre-roll on
+STRICT_MS: Final = 600  # audio time after which a strict profile waits for the other track no longer
 
 
 class Readings:
@@ -80,6 +82,9 @@ class RedactorState:
         agent_sample: the agent's audio is decided up to here.
         opens: unmasked digits that later ones may still join.
         has_held: some words are masked only until the horizon.
+        latest_ms: end of the latest word.
+        unshown: how many words have been shown of the turns that a strict profile has not shown whole.
+        shown: guidance as it was last written, by its cause, oldest first; what is masked in it stays masked.
     """
 
     heard: list[Heard] = field(default_factory=list)
@@ -93,6 +98,9 @@ class RedactorState:
     opens: list[Open] = field(default_factory=list)
     has_held: bool = False
     is_ended: bool = False
+    latest_ms: int = 0
+    unshown: dict[str, int] = field(default_factory=dict)
+    shown: dict[str, Guidance] = field(default_factory=dict)
 
     def decided(self, track: Track) -> int:
         """Return the sample of a track up to which no span will be added."""
@@ -117,10 +125,10 @@ class Redactor(Machine[RedactorState]):
     def on_record(self, state: RedactorState, record: Record) -> Sequence[Record]:
         """Advance one contact by a turn, a guidance draft or a watermark."""
         match record:
-            case Turn(is_final=True):
-                return self._on_final(state, record)
             case Turn():
-                return self._on_partial(state, record)
+                state.latest_ms = max(state.latest_ms, *(word.end_ms for word in record.words), 0)
+                advance = self._on_final if record.is_final else self._on_partial
+                return [*advance(state, record), *self._release(state, record.tenant)]
             case GuidanceDraft():
                 return [self._guidance(state, record)]
             case Watermark():
@@ -143,7 +151,7 @@ class Redactor(Machine[RedactorState]):
             if not row.is_final:
                 row.masks = masks
         heard.spans = text_spans(heard, lines_of(window)) if any(heard.masks) else ()
-        return [_redacted(turn.tenant, heard)]
+        return self._shown(state, turn.tenant, heard)
 
     def _on_final(self, state: RedactorState, turn: Turn) -> Sequence[Record]:
         before = _find(state, turn.turn_id)
@@ -165,8 +173,9 @@ class Redactor(Machine[RedactorState]):
 
     def _on_watermark(self, state: RedactorState, mark: Watermark) -> Sequence[Record]:
         state.now_ms = max(state.now_ms, mark.time_ms)
-        changed = list(self._settle(state, mark.tenant, None)) if state.has_held else []
+        changed = [*self._settle(state, mark.tenant, None)] if state.has_held else []
         decided = self._decide(state, mark)
+        changed += self._release(state, mark.tenant)
         return [*changed, *([decided] if decided is not None else []), mark]
 
     def _detect(self, state: RedactorState, window: Sequence[Heard]) -> Verdict:
@@ -184,7 +193,7 @@ class Redactor(Machine[RedactorState]):
     ) -> Sequence[Record]:
         """Decide about the window again and return what changed, the current turn first."""
         verdict = self._detect(state, state.heard)
-        _remember(state, verdict)
+        guidance = self._masked_further(state) if _remember(state, verdict) else ()
         is_changed = False
         for heard, masks in zip(state.heard, verdict.masks, strict=True):
             if heard is current and not is_known:
@@ -193,25 +202,63 @@ class Redactor(Machine[RedactorState]):
                 heard.masks = _thawed(heard, masks, state.decided(heard.track))
                 is_changed = True
         if current is not None and not is_changed and not any(current.masks) and not current.audio:
-            return self._published(tenant, current, None)
+            return [*self._published(state, tenant, current, None), *guidance]
         lines = lines_of(state.heard)
         order = sorted(state.heard, key=lambda heard: heard is not current)
-        return [record for heard in order for record in self._republished(tenant, heard, lines, heard is current)]
+        turns = [
+            record for heard in order for record in self._republished(state, tenant, heard, lines, heard is current)
+        ]
+        return [*turns, *guidance]
 
-    def _republished(self, tenant: str, heard: Heard, lines: dict[Track, Line], is_current: bool) -> Sequence[Record]:
+    def _republished(
+        self, state: RedactorState, tenant: str, heard: Heard, lines: dict[Track, Line], is_current: bool
+    ) -> Sequence[Record]:
         spans = text_spans(heard, lines)
         if is_current:
             heard.spans = spans
-            return self._published(tenant, heard, lines)
+            return self._published(state, tenant, heard, lines)
         if spans != heard.spans:
             heard.spans = spans
             heard.redaction_rev += 1
-            return self._published(tenant, heard, lines)
+            return self._published(state, tenant, heard, lines)
         return self._audio(tenant, heard, lines)
 
-    def _published(self, tenant: str, heard: Heard, lines: dict[Track, Line] | None) -> list[Record]:
+    def _published(
+        self, state: RedactorState, tenant: str, heard: Heard, lines: dict[Track, Line] | None
+    ) -> list[Record]:
         lines = lines if lines is not None else lines_of([heard])
-        return [_redacted(tenant, heard), *self._audio(tenant, heard, lines)]
+        return [*self._shown(state, tenant, heard), *self._audio(tenant, heard, lines)]
+
+    def _shown(self, state: RedactorState, tenant: str, heard: Heard) -> Sequence[Record]:
+        """Show a turn at once, or leave it to `_release`."""
+        if not self._profile.is_strict:
+            return (_redacted(tenant, heard),)
+        state.unshown[heard.turn_id] = 0
+        return ()
+
+    def _release(self, state: RedactorState, tenant: str) -> Sequence[Record]:
+        """Show what both tracks have passed: of a partial its first words, of a final all or nothing."""
+        shown: list[Record] = []
+        until_ms = max(state.now_ms, state.latest_ms - STRICT_MS)
+        for turn_id, before in list(state.unshown.items()):
+            heard = _find(state, turn_id) or state.live.get(turn_id)
+            words = 0 if heard is None else sum(end_ms <= until_ms for end_ms in heard.ends)
+            is_whole = heard is None or (heard.end_ms <= until_ms if heard.is_final else words == len(heard.texts))
+            if is_whole or state.is_ended:
+                del state.unshown[turn_id]
+                shown += [_redacted(tenant, heard)] if heard is not None else []
+            elif heard is not None and not heard.is_final and words > before:
+                state.unshown[turn_id] = words
+                shown.append(self._begun(state, tenant, heard, words))
+        return shown
+
+    def _begun(self, state: RedactorState, tenant: str, heard: Heard, words: int) -> RedactedTurn:
+        """Write the first words of a partial."""
+        begun = beginning(heard, words)
+        lines = lines_of([*(row for row in (*state.heard, *state.live.values()) if row is not heard), begun])
+        begun.spans = text_spans(begun, lines)
+        heard.redaction_rev += 1
+        return _redacted(tenant, begun)
 
     def _audio(self, tenant: str, heard: Heard, lines: dict[Track, Line]) -> list[Record]:
         audio = audio_spans(heard, lines, self._profile)
@@ -244,7 +291,23 @@ class Redactor(Machine[RedactorState]):
 
     def _guidance(self, state: RedactorState, draft: GuidanceDraft) -> Guidance:
         hints = tuple(self._hint(state, hint) for hint in draft.hints)
-        return Guidance(draft.tenant, draft.contact_id, draft.leg, draft.cause_id, hints, draft.rev)
+        shown = Guidance(draft.tenant, draft.contact_id, draft.leg, draft.cause_id, hints, draft.rev)
+        state.shown.pop(draft.cause_id, None)
+        if hints:
+            state.shown[draft.cause_id] = shown
+        while len(state.shown) > MAX_SHOWN:
+            state.shown.pop(next(iter(state.shown)))
+        return shown
+
+    def _masked_further(self, state: RedactorState) -> Sequence[Record]:
+        """Write the hints and summaries again in which a value stands that has only now been found to be one."""
+        changed = []
+        for cause_id, shown in state.shown.items():
+            hints = tuple(self._hint(state, hint) for hint in shown.hints)
+            if hints != shown.hints:
+                state.shown[cause_id] = replace(shown, hints=hints)
+                changed.append(state.shown[cause_id])
+        return changed
 
     def _hint(self, state: RedactorState, hint: Hint) -> Hint:
         points = tuple(replace(point, text=self._text(state, point.text)) for point in hint.points)
@@ -326,22 +389,29 @@ def _without_digits(masks: Sequence[str], reading: Reading) -> tuple[str, ...]:
     return tuple(mask or ("PII" if word.kind == "digits" else "") for mask, word in each)
 
 
-def _remember(state: RedactorState, verdict: Verdict) -> None:
+def _remember(state: RedactorState, verdict: Verdict) -> bool:
+    """Take what a verdict has found; return whether a value is new."""
     state.has_held, state.opens = verdict.has_held, verdict.opens
-    for names, found, limit in (
+    is_new = False
+    for values, found, limit in (
         (state.names, verdict.names, MAX_NAMES),
         (state.secrets, verdict.secrets, MAX_SECRETS),
     ):
-        names.extend(value for value in dict.fromkeys(found) if value not in names)
-        del names[: max(0, len(names) - limit)]
+        new = [value for value in dict.fromkeys(found) if value not in values]
+        values.extend(new)
+        del values[: max(0, len(values) - limit)]
+        is_new = is_new or bool(new)
+    return is_new
 
 
 def _forget(state: RedactorState) -> None:
     """Drop the oldest turns beyond the window."""
     latest_ms = max(heard.end_ms for heard in state.heard)
     words = sum(len(heard.texts) for heard in state.heard)
-    while len(state.heard) > 1 and (
-        state.heard[0].end_ms < latest_ms - WINDOW_MS or words > MAX_WORDS or len(state.heard) > MAX_TURNS
+    while (
+        len(state.heard) > 1
+        and state.heard[0].turn_id not in state.unshown
+        and (state.heard[0].end_ms < latest_ms - WINDOW_MS or words > MAX_WORDS or len(state.heard) > MAX_TURNS)
     ):
         dropped = state.heard.pop(0)
         words -= len(dropped.texts)

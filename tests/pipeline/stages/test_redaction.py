@@ -7,6 +7,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from pipeline.machine import STATE_LIMIT_BYTES
+from pipeline.redaction.detect import Profile
 from pipeline.stages.redaction import Redactor, RedactorState
 from tests.pipeline.redaction.played import turns_of, with_partials
 from tests.pipeline.redaction.spoken_calls import BENIGN, Said, plain, secret_call
@@ -42,8 +43,13 @@ def _mark(time_ms: int, *, is_end: bool = False) -> Watermark:
     return Watermark("t", "c1", 0, time_ms, is_end)
 
 
-def _outputs(records: Sequence[Record], state: RedactorState | None = None) -> list[Record]:
-    machine = Redactor()
+STRICT = Profile(is_strict=True)
+
+
+def _outputs(
+    records: Sequence[Record], state: RedactorState | None = None, profile: Profile | None = None
+) -> list[Record]:
+    machine = Redactor(profile)
     state = state or RedactorState()
     return [output for record in records for output in machine.on_record(state, record)]
 
@@ -223,6 +229,50 @@ def test_guidance_is_masked_with_names_that_were_said() -> None:
     assert guidance.hints[0].body == "[NAME] wants to leave."
     assert guidance.hints[0].points == (Point("[NAME] called.", ("x",)),)
     assert guidance.hints[0].evidence == ("c1/customer/0",)
+
+
+def test_guidance_is_masked_further_when_a_name_is_said_later() -> None:
+    hint = Hint("g1", "note", "Brudro wants to leave.", "p", 1, ("c1/customer/0",), 5, None)
+    draft = GuidanceDraft("t", "c1", 0, "c1/customer/0", (hint,), 3)
+    records = [_turn("brudro here", 0), draft, _turn("my name is brudro", 3_000), _turn("i am brudro", 9_000)]
+    guidance = [output for output in _outputs(records) if isinstance(output, Guidance)]
+    assert ["Brudro wants to leave.", "[NAME] wants to leave."] == [one.hints[0].body for one in guidance]
+    withdrawn = [*records[:2], replace(draft, hints=()), *records[2:]]
+    guidance = [output for output in _outputs(withdrawn) if isinstance(output, Guidance)]
+    assert [1, 0] == [len(one.hints) for one in guidance]
+
+
+def test_strict_shows_a_word_once_both_tracks_have_passed_it() -> None:
+    partial = _turn("i have a question", 0, is_final=False)  # its words end at 280, 580, 880 and 1,180
+    assert ["i have"] == _texts(_outputs([partial], profile=STRICT))  # 600 ms before the latest word
+    assert ["i have", "i have a"] == _texts(_outputs([partial, _mark(900)], profile=STRICT))
+    assert ["i have", "i have a question"] == _texts(_outputs([partial, _mark(1_200)], profile=STRICT))
+    other = _turn("yes", 1_300, "agent", is_final=False)  # ends at 1,580
+    assert ["i have", "i have a"] == _texts(_outputs([partial, other], profile=STRICT))
+
+
+def test_strict_shows_a_final_whole_or_not_at_all() -> None:
+    final = _turn("i have a question", 0)
+    assert [] == _texts(_outputs([final, _mark(1_000)], profile=STRICT))
+    for passed in (_mark(1_180), _turn("so long", 1_300, "agent", is_final=False), _mark(400, is_end=True)):
+        assert "i have a question" == _texts(_outputs([final, passed], profile=STRICT))[0]
+
+
+def test_strict_shows_no_digits_whose_question_is_heard_late() -> None:
+    answer, question = _turn("four one", 3_000), _turn("what are the last two digits of your card", 0, "agent")
+    records = [answer, question, _mark(20_000)]
+    assert "four one" in _texts(_outputs(records))
+    assert "four one" not in _texts(_outputs(records, profile=STRICT))
+
+
+@settings(max_examples=12, deadline=None)
+@given(st.integers(0, 10_000))
+def test_strict_ends_with_what_others_show(seed: int) -> None:
+    def last(outputs: Sequence[Record]) -> dict[str, str]:
+        return {one.turn_id: one.text for one in outputs if isinstance(one, RedactedTurn) and one.is_final}
+
+    records = [*_records(seed), _mark(600_000, is_end=True)]
+    assert last(_outputs(records)) == last(_outputs(records, profile=STRICT))
 
 
 def _records(seed: int) -> list[Record]:
