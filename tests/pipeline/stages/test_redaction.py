@@ -234,10 +234,15 @@ def test_guidance_is_masked_with_names_that_were_said() -> None:
 def test_guidance_is_masked_further_when_a_name_is_said_later() -> None:
     hint = Hint("g1", "note", "Brudro wants to leave.", "p", 1, ("c1/customer/0",), 5, None)
     draft = GuidanceDraft("t", "c1", 0, "c1/customer/0", (hint,), 3)
-    records = [_turn("brudro here", 0), draft, _turn("my name is brudro", 3_000), _turn("i am brudro", 9_000)]
+    records: list[Record] = [
+        _turn("brudro here", 0),
+        draft,
+        _turn("my name is brudro", 3_000),
+        _turn("i am brudro", 9_000),
+    ]
     guidance = [output for output in _outputs(records) if isinstance(output, Guidance)]
     assert ["Brudro wants to leave.", "[NAME] wants to leave."] == [one.hints[0].body for one in guidance]
-    withdrawn = [*records[:2], replace(draft, hints=()), *records[2:]]
+    withdrawn: list[Record] = [*records[:2], replace(draft, hints=()), *records[2:]]
     guidance = [output for output in _outputs(withdrawn) if isinstance(output, Guidance)]
     assert [1, 0] == [len(one.hints) for one in guidance]
 
@@ -260,7 +265,7 @@ def test_strict_shows_a_final_whole_or_not_at_all() -> None:
 
 def test_strict_shows_no_digits_whose_question_is_heard_late() -> None:
     answer, question = _turn("four one", 3_000), _turn("what are the last two digits of your card", 0, "agent")
-    records = [answer, question, _mark(20_000)]
+    records: list[Record] = [answer, question, _mark(20_000)]
     assert "four one" in _texts(_outputs(records))
     assert "four one" not in _texts(_outputs(records, profile=STRICT))
 
