@@ -161,7 +161,7 @@ def add_options(parser: argparse.ArgumentParser) -> None:
     """Declare what can be chosen; must and goal count for the defaults."""
     parser.add_argument("--calls", default=str(CALLS), help="of the load, one step each: 50,100; 0 leaves it out")
     parser.add_argument("--seconds", type=float, default=60.0, help="measured, of each step")
-    parser.add_argument("--cuts", type=int, default=200, help="0 leaves them out")
+    parser.add_argument("--cuts", type=int, default=210, help="planned; some connections end before; 0 leaves them out")
     parser.add_argument("--kills", type=int, default=50, help="0 leaves them out")
     parser.add_argument("--seed", type=int, default=1)
     DEFAULT.add_options(parser)
