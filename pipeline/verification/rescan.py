@@ -41,6 +41,7 @@ _NO_NAMES: Final = frozenset(
     """a an the is and on of or to in it for please not with as so that your you my i uh um again first last correct
     no yes here there what going calling el la es y de por""".split()
 )
+_JOINTS: Final = frozenset("dot underscore dash hyphen punto guion".split())
 _ENDINGS: Final = frozenset("com org net edu gov io co uk es mx".split())
 _STREETS: Final = frozenset("street avenue road drive lane boulevard court way place st ave rd dr blvd".split())
 
@@ -187,7 +188,15 @@ def _mails(words: list[str]) -> Iterator[tuple[int, int, str]]:
         if word in ("dot", "punto") and at + 1 < len(words) and words[at + 1] in _ENDINGS:
             said = next((n for n in range(at - 1, max(at - 7, -1), -1) if words[n] in ("at", "arroba")), None)
             if said is not None:
-                yield max(0, said - 1), at + 1, "EMAIL"
+                yield _local_part(words, said), at + 1, "EMAIL"
+
+
+def _local_part(words: list[str], at: int) -> int:
+    """Return where the part before the at sign begins: "jane dot miller"."""
+    first = max(0, at - 1)
+    while first >= 2 and words[first - 1] in _JOINTS:
+        first -= 2
+    return first
 
 
 def _names(words: list[str]) -> Iterator[tuple[int, int, str]]:
@@ -197,7 +206,8 @@ def _names(words: list[str]) -> Iterator[tuple[int, int, str]]:
         while at < len(words) and words[at] in ("is", "uh", "um"):
             at += 1
         if at < len(words) and words[at].isalpha() and words[at] not in _NO_NAMES:
-            yield at, at, "NAME"
+            has_surname = at + 2 == len(words) and words[at + 1].isalpha() and words[at + 1] not in _NO_NAMES
+            yield at, at + has_surname, "NAME"
 
 
 def _spelled(words: list[str]) -> Iterator[tuple[int, int, str]]:
