@@ -38,7 +38,7 @@ from topics.records import Guidance, Policy, Record
 
 
 def of_a_call(rows: Iterable[Stage]) -> tuple[Stage, ...]:
-    """Leave out what a call from files does not need: they are its source and archive, and it is read once it is over."""
+    """Leave out what a call from files does not need: they are its source and archive, and nobody reads it live."""
     return tuple(stage for stage in rows if stage.group not in {"capture", "contacts", "archive", "verification"})
 
 
