@@ -14,6 +14,7 @@ from pipeline.verification.spoken import MEASURES, Language, Number, Token, numb
 from topics.records import TRACKS, RedactedTurn
 
 ASKED_MS: Final = 30_000
+ANSWER_MS: Final = 8_000  # a value may go on so long after a part of it
 LABEL_WORDS: Final = 8  # between "your order number" and its digits
 _CARD: Final = range(13, 20)
 _MOST_OF_A_LABEL: Final = 12
@@ -36,14 +37,20 @@ _MONTHS: Final = frozenset(
     """january february march april may june july august september october november december enero febrero marzo abril
     mayo junio julio agosto septiembre octubre noviembre diciembre""".split()
 )
-_NAMED: Final = re.compile(r"\b(?:name(?:'s| is)|call me|me llamo|mi nombre es|surname is|first name|last name) ")
+_NAMED: Final = re.compile(
+    r"\b(?:name(?:'s| is)|me llamo|mi nombre es|surname is|first name|last name|mister|mr|mrs|miss|speaking with) "
+)
 _NO_NAMES: Final = frozenset(
     """a an the is and on of or to in it for please not with as so that your you my i uh um again first last correct
-    no yes here there what going calling el la es y de por""".split()
+    no yes here there what going calling el la es y de por please thank thanks a your""".split()
 )
+_BEFORE_SITES: Final = frozenset("site page website us online store look help".split())
 _JOINTS: Final = frozenset("dot underscore dash hyphen punto guion".split())
-_ENDINGS: Final = frozenset("com org net edu gov io co uk es mx".split())
-_STREETS: Final = frozenset("street avenue road drive lane boulevard court way place st ave rd dr blvd".split())
+_ENDINGS: Final = frozenset("com org net edu gov io co uk us es mx".split())
+_STREETS: Final = frozenset(
+    "street avenue road drive lane boulevard court way place trail circle terrace st ave rd dr blvd".split()
+)
+_ABBREVIATIONS: Final = frozenset(("c v v", "c v c", "d o b", "s s n", "a b a", "w w w", "p i n", "t v s", "u s a"))
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +69,7 @@ class _Topic:
     turn: int
     end: int  # the turn's word behind it
     type: str
+    is_answer: bool = False  # a masked value
 
 
 def rescan(turns: Sequence[RedactedTurn], language: Language = "en") -> list[Finding]:
@@ -85,6 +93,9 @@ _Mark = tuple[int, int, int, str]  # turn, first and last word, type
 
 def _topics(turns: Sequence[RedactedTurn], texts: list[list[str]]) -> Iterator[_Topic]:
     for turn, words in enumerate(texts):
+        for at, word in enumerate(words):
+            if word.startswith("["):
+                yield _Topic(turns[turn].words[at].end_ms, turn, at + 1, word.strip("[]").upper(), is_answer=True)
         text = " ".join(words)
         for found in _TOPIC.finditer(text):
             kind = _TOPICS[int((found.lastgroup or "t0")[1:])][0]
@@ -120,30 +131,63 @@ def _kind(number: Number, tokens: Sequence[Token], topics: list[_Topic]) -> str:
     digits = number.digits
     if _holds_card(digits):
         return "CREDITCARD"
-    before, after = _around(number, tokens)
-    if after in MEASURES or before in ("$", "£", "€"):
+    if _is_left_over(number, tokens):
+        return "PII"
+    if _is_street(number, tokens):
+        return "ADDRESS"
+    if _is_measured(number, tokens):
         return ""
     first = tokens[number.first]
-    said = [topic for topic in topics if first.start_ms - ASKED_MS <= topic.at_ms <= first.start_ms]
-    topic = said[-1] if said else None
-    if _is_left_over(number, tokens) and len(digits) >= 2:
-        return "PII"
-    if after in _STREETS or _is_street(number, tokens):
-        return "ADDRESS"
+    topic = _open_topic(first, topics)
     if topic is not None and topic.type == "":
         is_its_own = topic.turn != first.turn or first.at - topic.end <= LABEL_WORDS
         return "" if is_its_own and len(digits) <= _MOST_OF_A_LABEL else "PII"
-    return _by_length(digits, topic.type if topic else "", tokens[number.first : number.last + 1], before)
+    return _by_length(number, tokens, topic.type if topic else "")
 
 
-def _by_length(digits: str, asked: str, words: Sequence[Token], before: str) -> str:
-    least = {"CVV": 3, "EXPIRY": 3, "DOB": 3, "PII": 3, "CREDITCARD": 4, "SSN": 4, "PHONE": 7}.get(asked, 5)
-    is_date = before in _MONTHS or any(word.said in _MONTHS for word in words)
-    if asked and len(digits) >= least and not (is_date and asked not in ("DOB", "EXPIRY")):
+def _open_topic(first: Token, topics: list[_Topic]) -> _Topic | None:
+    """Return what the number answers: the latest topic, unless a masked value of its type has answered that."""
+    said = [one for one in topics if first.start_ms - ASKED_MS <= one.at_ms <= first.start_ms]
+    asked = [one for one in said if not one.is_answer]
+    if not asked:
+        return None
+    answers = [
+        one.at_ms for one in said if one.is_answer and one.type == asked[-1].type and one.at_ms > asked[-1].at_ms
+    ]
+    return None if answers and answers[-1] < first.start_ms - ANSWER_MS else asked[-1]
+
+
+def _by_length(number: Number, tokens: Sequence[Token], asked: str) -> str:
+    digits, words = number.digits, tokens[max(0, number.first - 2) : number.last + 2]
+    has_month = any(word.said in _MONTHS for word in words)
+    if asked in ("DOB", "EXPIRY"):
+        return asked if has_month or _is_date(digits) else ""
+    least = {"CVV": 3, "PII": 3, "CREDITCARD": 4, "SSN": 4, "PHONE": 7}.get(asked, 5)
+    if asked and len(digits) >= least and not has_month:
         return asked
-    if len(digits) >= 7 and not is_date:
+    if len(digits) >= 7 and not has_month:
         return {9: "SSN", 10: "PHONE", 11: "PHONE"}.get(len(digits), "PII")
     return ""
+
+
+def _is_date(digits: str) -> bool:
+    """Whether digits begin with a month or end with a year."""
+    if len(digits) == 4 and 1900 <= int(digits) <= 2099:
+        return True
+    return 3 <= len(digits) <= 8 and (
+        1 <= int(digits[:2]) <= 12 or 1 <= int(digits[0]) <= 9 and len(digits) in (3, 5, 7)
+    )
+
+
+def _is_measured(number: Number, tokens: Sequence[Token]) -> bool:
+    """Whether a measure follows, or it is a time of day or a year."""
+    before, after = _around(number, tokens)
+    behind = [token.said for token in tokens[number.last + 1 : number.last + 3]]
+    if after in MEASURES or behind in (["a", "m"], ["p", "m"]):
+        return True
+    is_time = 3 <= len(number.digits) <= 4 and int(number.digits[-2:]) < 60 and int(number.digits[:-2]) <= 12
+    is_year = len(number.digits) == 4 and 1900 <= int(number.digits) <= 2099
+    return is_time and before in ("at", "by", "until", "to", "a") or is_year and before in ("in", "of", "since", "from")
 
 
 def _around(number: Number, tokens: Sequence[Token]) -> tuple[str, str]:
@@ -153,14 +197,17 @@ def _around(number: Number, tokens: Sequence[Token]) -> tuple[str, str]:
 
 
 def _is_left_over(number: Number, tokens: Sequence[Token]) -> bool:
-    """Whether a masked number ends just before or begins just after."""
-    near = (*tokens[max(0, number.first - 2) : number.first], *tokens[number.last + 1 : number.last + 3])
-    return any(token.said.startswith("[") and "name" not in token.said and "email" not in token.said for token in near)
+    """Whether it stands beside a masked number in one breath: two digits or more, or one between two."""
+    before, after = _around(number, tokens)
+    masked = [word.startswith("[") and word not in ("[name]", "[email]", "[address]") for word in (before, after)]
+    return all(masked) or any(masked) and len(number.digits) >= 2 and not _is_measured(number, tokens)
 
 
 def _is_street(number: Number, tokens: Sequence[Token]) -> bool:
-    following = [token.said for token in tokens[number.last + 1 : number.last + 4]]
-    return len(number.digits) <= 5 and any(word in _STREETS for word in following[1:])
+    """Whether a street follows: a number, one to three words, and what streets are called."""
+    following = [token.said for token in tokens[number.last + 1 : number.last + 5]]
+    at = next((at for at, word in enumerate(following) if word in _STREETS), 0)
+    return len(number.digits) <= 5 and at > 0 and all(word.isalpha() and len(word) > 3 for word in following[:at])
 
 
 def _holds_card(digits: str) -> bool:
@@ -185,10 +232,13 @@ def _mails(words: list[str]) -> Iterator[tuple[int, int, str]]:
     for at, word in enumerate(words):
         if "@" in word:
             yield at, at, "EMAIL"
-        if word in ("dot", "punto") and at + 1 < len(words) and words[at + 1] in _ENDINGS:
+        ending = (
+            "".join(words[at + 1 : at + 3]) if len("".join(words[at + 1 : at + 2])) == 1 else words[at + 1 : at + 2]
+        )
+        if word in ("dot", "punto") and "".join(ending) in _ENDINGS:
             said = next((n for n in range(at - 1, max(at - 7, -1), -1) if words[n] in ("at", "arroba")), None)
-            if said is not None:
-                yield _local_part(words, said), at + 1, "EMAIL"
+            if said is not None and words[max(0, said - 1)] not in _BEFORE_SITES:
+                yield _local_part(words, said), min(at + 2, len(words) - 1), "EMAIL"
 
 
 def _local_part(words: list[str], at: int) -> int:
@@ -217,6 +267,6 @@ def _spelled(words: list[str]) -> Iterator[tuple[int, int, str]]:
         if len(word) == 1 and word.isalpha():
             first = at if first is None else first
         else:
-            if first is not None and at - first >= 3:
+            if first is not None and at - first >= 3 and " ".join(words[first:at]) not in _ABBREVIATIONS:
                 yield first, at - 1, "NAME"
             first = None

@@ -3,6 +3,7 @@
 Owns which words make one number: those that are neighbours but for a few others, over turns.
 """
 
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
@@ -11,15 +12,17 @@ import text_to_num
 
 Language = Literal["en", "es"]
 
-GAP_WORDS: Final = 4  # other words within a number: "and then", "let me see"
+GAP_WORDS: Final = 2  # other words within a number: "and then"
 GAP_MS: Final = 12_000
 # What is counted ends a number: "twenty dollars and forty cents".
 MEASURES: Final = frozenset(
     """dollar dollars cent cents buck bucks euro euros pound pounds peso pesos percent minute minutes hour hours day
     days week weeks month months year years second seconds am pm o'clock oclock times people gig gigs gigabytes
     megabits mbps mile miles inch inches feet items pieces tickets nights bags dolares céntimos centavos minutos
-    horas días dias semanas meses años por""".split()
+    horas días dias semanas meses años por moment grand thousandths""".split()
 )
+# Written amounts, times of day and shares say what they are.
+_MEASURED: Final = re.compile(r"[$£€].*|\d+[.,]\d\d|\d{1,2}:\d\d.*|\d+(?:%|mbps|gb|am|pm)")
 _REPEATS: Final = {"double": 2, "doble": 2, "triple": 3, "treble": 3, "quadruple": 4}
 _ZEROS: Final = frozenset(("oh", "o", "nil", "owe"))
 # How a recogniser may write a digit; believed between two numbers alone.
@@ -114,13 +117,17 @@ def _pieces(tokens: Sequence[Token], language: Language) -> Iterator[Number]:
 def _values(tokens: Sequence[Token], language: Language) -> dict[int, tuple[str, int]]:
     """Return what the library reads: by first token the digits and the token after the last."""
     read = text_to_num.find_numbers(list(tokens), language, threshold=0)
-    return {one.start: ("".join(filter(str.isdigit, one.text)), one.end) for one in read}
+    return {
+        one.start: ("".join(filter(str.isdigit, one.text)), one.end)
+        for one in read
+        if not _MEASURED.fullmatch(tokens[one.start].said)
+    }
 
 
 def _alone(tokens: Sequence[Token], values: dict[int, tuple[str, int]], at: int) -> str:
     """Read what the library does not: numerals, a spoken zero, a digit that was heard as another word."""
     word = tokens[at].said
-    digits = "".join(filter(str.isdigit, word))
+    digits = "" if _MEASURED.fullmatch(word) else "".join(filter(str.isdigit, word))
     if digits and sum(map(str.isalpha, word)) <= 1:
         return digits
     if word in _ZEROS:

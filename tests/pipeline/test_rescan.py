@@ -32,7 +32,7 @@ def found(*turns: RedactedTurn) -> list[tuple[str, str]]:
         ("it expires oh four twenty nine", "oh four twenty nine", "EXPIRY"),
         ("call me at five five five oh one nine nine two three four", None, "PHONE"),
         ("i was born on the third of may nineteen eighty two", "third of may nineteen eighty two", "DOB"),
-        ("write to jane dot miller at example dot com", "miller at example dot com", "EMAIL"),
+        ("write to jane dot miller at example dot com", "jane dot miller at example dot com", "EMAIL"),
         ("jane@example.com works", "jane@example.com", "EMAIL"),
         ("my name is brudro", "brudro", "NAME"),
         ("that is m i l l e r", "m i l l e r", "NAME"),
