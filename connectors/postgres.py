@@ -16,6 +16,7 @@ fed by `pipeline/engines/sink.py`, one thread, one connection.
     audio_coverage     how much of a contact's audio has been read
     audio_decided      how far redaction has decided
     audio_stored       how far the archive has stored
+    verifications      what the second look at a contact's redaction has found
 
 `connectors/postgres_views.py` joins them to what a person reads.
 """
@@ -49,6 +50,7 @@ from topics.records import (
     Moments,
     Record,
     RedactedTurn,
+    RedactionVerification,
 )
 
 CONNECT_LIMIT_S = 5
@@ -61,7 +63,9 @@ REFUSED_CLASSES = frozenset({"22", "23", "54"})
 _STORED = ("started", "agent_joined", "ended")
 
 _Row = dict[str, object]
-_Stored = TypeVar("_Stored", RedactedTurn, Moments, AudioRedaction, AudioCoverage, DecidedUntil, AudioStored)
+_Stored = TypeVar(
+    "_Stored", RedactedTurn, Moments, AudioRedaction, AudioCoverage, DecidedUntil, AudioStored, RedactionVerification
+)
 _Keyed = TypeVar("_Keyed")
 
 _TABLES: LiteralString = """
@@ -124,6 +128,9 @@ CREATE TABLE IF NOT EXISTS {schema}.audio_decided (
 CREATE TABLE IF NOT EXISTS {schema}.audio_stored (
     tenant text, contact_id text, rev bigint NOT NULL, customer_sample bigint NOT NULL,
     agent_sample bigint NOT NULL, is_complete boolean NOT NULL, PRIMARY KEY (tenant, contact_id));
+CREATE TABLE IF NOT EXISTS {schema}.verifications (
+    tenant text, contact_id text, leg int NOT NULL, rev bigint NOT NULL, outcome text NOT NULL,
+    checked_turns bigint NOT NULL, found bigint NOT NULL, PRIMARY KEY (tenant, contact_id));
 CREATE TABLE IF NOT EXISTS {schema}.feedback (
     tenant text, guidance_id text, agent text, contact_id text NOT NULL, action text NOT NULL,
     noted_ms bigint NOT NULL, source_offset bigint NOT NULL, PRIMARY KEY (tenant, guidance_id, agent));
@@ -265,6 +272,7 @@ class PostgresSink:
         "audio.redactions",
         "audio.coverage",
         "audio.stored",
+        "redaction.verifications",
         "conversations",
         "moments",
         "guidance",
@@ -337,6 +345,7 @@ class PostgresSink:
         yield self._upsert("audio_coverage", _of(AudioCoverage, batch), _columns, "contact_id")
         yield self._upsert("audio_decided", _of(DecidedUntil, batch), _columns, "contact_id")
         yield self._upsert("audio_stored", _of(AudioStored, batch), _columns, "contact_id")
+        yield self._upsert("verifications", _of(RedactionVerification, batch), _verification_row, "contact_id")
         yield self._fenced("legs", _leg_rows(batch), "contact_id", ("rev",))
         yield self._composed(_CAUSE), cause_rows
         yield self._composed(_HINT), [_hint_row(*one) for one in _newest_hints(guidance)]
@@ -482,6 +491,12 @@ def _turn_row(turn: RedactedTurn) -> _Row:
 
 def _moments_row(record: Moments) -> _Row:
     return _turn_part(record, "at_ms", "moments")
+
+
+def _verification_row(verification: RedactionVerification) -> _Row:
+    row = _columns(verification)
+    del row["spans"]
+    return row
 
 
 def _audio_row(record: AudioRedaction) -> _Row:

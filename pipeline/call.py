@@ -38,8 +38,8 @@ from topics.records import Guidance, Policy, Record
 
 
 def of_a_call(rows: Iterable[Stage]) -> tuple[Stage, ...]:
-    """Leave out what a call from files does not need: the files are its source, and its archive."""
-    return tuple(stage for stage in rows if stage.group not in {"capture", "contacts", "archive"})
+    """Leave out what a call from files does not need: they are its source and archive, and nobody reads it live."""
+    return tuple(stage for stage in rows if stage.group not in {"capture", "contacts", "archive", "verification"})
 
 
 STAGES_OF_A_CALL = of_a_call(STAGES)

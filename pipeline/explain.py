@@ -77,22 +77,18 @@ def mermaid() -> str:
     lines += [f'  {_node(name)}[/"{name}"/]' for name in sources()]
     lines += [f'  {_node(name)}[("{name}")]' for name in SINKS]
     lines.append(f'  {_node(GATEWAY)}{{{{"{GATEWAY}"}}}}')
-    lines += [f'  {_oval(topic.name)}(["{topic.name}"]):::{topic.data}' for topic in CATALOGUE]
     lines += [f"  {_way(topic)}" for topic in CATALOGUE]
     return "\n".join([*lines, *(f"  {style}" for style in _STYLES)])
 
 
 def _way(topic: Topic) -> str:
     writers, readers = (" & ".join(map(_node, names)) for names in (topic.producers, topic.consumers))
-    return f"{writers} --> {_oval(topic.name)} --> {readers}"
+    oval = f't_{topic.name.replace(".", "_")}(["{topic.name}"]):::{topic.data}'
+    return f"{writers} --> {oval} --> {readers}"
 
 
 def _node(name: str) -> str:
     return f"n_{name}"
-
-
-def _oval(topic: str) -> str:
-    return f"t_{topic.replace('.', '_')}"
 
 
 def _group_object(group: Group) -> Json:

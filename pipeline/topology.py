@@ -19,6 +19,7 @@ from pipeline.stages.redaction import Redactor
 from pipeline.stages.summary import Summary
 from pipeline.stages.transcript import Assembler
 from pipeline.stages.vad import Vad
+from pipeline.stages.verification import Verification
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "redaction",
         "language",
-        ("transcript.raw", "guidance.drafts"),
+        ("transcript.raw", "guidance.drafts", "redaction.commands"),
         ("transcript.redacted", "audio.redactions", "guidance"),
         Redactor,
     ),
@@ -82,6 +83,13 @@ STAGES: tuple[Stage, ...] = (
     ),
     Stage("inference", "language", ("guidance.requests",), ("guidance.drafts",), Inference),
     Stage("summary", "language", ("transcript.redacted",), ("guidance.drafts",), Summary),
+    Stage(
+        "verification",
+        "verification",
+        ("transcript.redacted", "audio.redactions"),
+        ("redaction.commands", "redaction.verifications"),
+        Verification,
+    ),
     Stage(
         "conversation",
         "contacts",
@@ -104,7 +112,7 @@ STAGES: tuple[Stage, ...] = (
 # How long a group's consumer may wait for more records. The voice detector judges a track in 35 us together with 31
 # others and in 146 us alone: with 10 ms, 80 calls took a fifth more CPU and reached a streaming recogniser later
 # (bench/results/profiles/asr.txt). Nobody waits for the archive.
-GATHER_MS = {"speech": 20, "archive": 200}
+GATHER_MS = {"speech": 20, "archive": 200, "verification": 200}
 
 
 @dataclass(frozen=True, slots=True)

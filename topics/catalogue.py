@@ -115,7 +115,7 @@ CATALOGUE: tuple[Topic, ...] = (
         "redacted",
         7 * DAY_MS,
         producers=("redaction",),
-        consumers=("policy", "summary", "gateway", "postgres"),
+        consumers=("policy", "summary", "verification", "gateway", "postgres"),
     ),
     Topic(
         "audio.redactions",
@@ -123,7 +123,23 @@ CATALOGUE: tuple[Topic, ...] = (
         "control",
         7 * DAY_MS,
         producers=("redaction",),
-        consumers=("archive", "postgres"),
+        consumers=("archive", "verification", "postgres"),
+    ),
+    Topic(
+        "redaction.commands",
+        (records.RedactionCommand,),
+        "restricted",
+        4 * HOUR_MS,
+        producers=("verification",),
+        consumers=("redaction",),
+    ),
+    Topic(
+        "redaction.verifications",
+        (records.RedactionVerification,),
+        "control",
+        7 * DAY_MS,
+        producers=("verification",),
+        consumers=("postgres",),
     ),
     Topic(
         "audio.stored",

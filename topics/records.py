@@ -441,6 +441,24 @@ class AudioRedaction:
 
 
 @dataclass(frozen=True, slots=True)
+class RedactionCommand:
+    """What redaction is told to mask further in one turn, by verification or a reviewer."""
+
+    schema: ClassVar[str] = "redaction_command"
+    tenant: str
+    contact_id: str
+    leg: int
+    turn: RedactedTurn  # as it was published: redaction may have forgotten it
+    audio: tuple[AudioSpan, ...]  # that the turn covered
+    masks: tuple[TextSpan, ...]
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.turn.turn_id)
+
+
+@dataclass(frozen=True, slots=True)
 class DecidedUntil:
     """No span will be added before these samples: the archive may write up to here."""
 
@@ -451,6 +469,25 @@ class DecidedUntil:
     customer_sample: int
     agent_sample: int
     is_end: bool  # the contact is over and everything is decided
+    rev: int = 0
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.contact_id, self.leg)
+
+
+@dataclass(frozen=True, slots=True)
+class RedactionVerification:
+    """What a second look at a contact's redaction has found."""
+
+    schema: ClassVar[str] = "redaction_verification"
+    tenant: str
+    contact_id: str
+    leg: int
+    outcome: Literal["verified", "auto_fixed", "needs_review", "rejected"]
+    spans: tuple[AudioSpan, ...]  # what it covers beyond redaction; never withdrawn
+    checked_turns: int
+    found: int  # values that redaction had left
     rev: int = 0
 
     @property

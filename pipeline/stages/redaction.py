@@ -13,6 +13,7 @@ from sys import intern
 from typing import Final
 
 from pipeline.machine import Machine
+from pipeline.redaction.again import obey
 from pipeline.redaction.cover import Heard, Line, audio_spans, beginning, groups, lines_of, text_spans, tokens
 from pipeline.redaction.detect import Detector, Open, Profile, Verdict, no_masks
 from pipeline.redaction.reading import Reading
@@ -27,6 +28,8 @@ from topics.records import (
     Hint,
     Record,
     RedactedTurn,
+    RedactionCommand,
+    TextSpan,
     Track,
     Turn,
     Watermark,
@@ -84,6 +87,7 @@ class RedactorState:
         has_held: some words are masked only until the horizon.
         latest_ms: end of the latest word.
         unshown: how many words have been shown of the turns that a strict profile has not shown whole.
+        commanded: what verification has found, by turn; it stays masked as long as the turn is known.
         shown: guidance as it was last written, by its cause, oldest first; what is masked in it stays masked.
     """
 
@@ -100,6 +104,7 @@ class RedactorState:
     is_ended: bool = False
     latest_ms: int = 0
     unshown: dict[str, int] = field(default_factory=dict)
+    commanded: dict[str, tuple[TextSpan, ...]] = field(default_factory=dict)
     shown: dict[str, Guidance] = field(default_factory=dict)
 
     def decided(self, track: Track) -> int:
@@ -131,6 +136,8 @@ class Redactor(Machine[RedactorState]):
                 return [*advance(state, record), *self._release(state, record.tenant)]
             case GuidanceDraft():
                 return [self._guidance(state, record)]
+            case RedactionCommand():
+                return self._on_command(state, record)
             case Watermark():
                 return self._on_watermark(state, record)
         return ()
@@ -171,6 +178,19 @@ class Redactor(Machine[RedactorState]):
         _forget(state)
         return changed
 
+    def _on_command(self, state: RedactorState, command: RedactionCommand) -> Sequence[Record]:
+        """Mask what verification has found, and write the turn again even where it was masked meanwhile."""
+        heard = _find(state, command.turn.turn_id)
+        if heard is None:
+            return obey(command, self._profile)
+        state.commanded[heard.turn_id] = (*state.commanded.get(heard.turn_id, ()), *command.masks)
+        heard.audio = ()  # is written again, too
+        changed = [*self._settle(state, command.tenant, None)]
+        if any(isinstance(one, RedactedTurn) and one.turn_id == heard.turn_id for one in changed):
+            return changed
+        heard.redaction_rev += 1
+        return [_redacted(command.tenant, heard), *changed]
+
     def _on_watermark(self, state: RedactorState, mark: Watermark) -> Sequence[Record]:
         state.now_ms = max(state.now_ms, mark.time_ms)
         changed = [*self._settle(state, mark.tenant, None)] if state.has_held else []
@@ -201,6 +221,7 @@ class Redactor(Machine[RedactorState]):
             elif masks != heard.masks:
                 heard.masks = _thawed(heard, masks, state.decided(heard.track))
                 is_changed = True
+            heard.masks = _commanded(heard, state.commanded.get(heard.turn_id, ()))
         if current is not None and not is_changed and not any(current.masks) and not current.audio:
             return [*self._published(state, tenant, current, None), *guidance]
         lines = lines_of(state.heard)
@@ -375,6 +396,17 @@ def _find(state: RedactorState, turn_id: str) -> Heard | None:
     return next((heard for heard in state.heard if heard.turn_id == turn_id), None)
 
 
+def _commanded(heard: Heard, found: Sequence[TextSpan]) -> tuple[str, ...]:
+    """Add what verification has found to the masks of a turn."""
+    if not found:
+        return heard.masks
+    each = zip(heard.masks, heard.starts, heard.ends, strict=True)
+    return tuple(
+        mask or next((one.type for one in found if start < one.end_ms and one.start_ms < end), "")
+        for mask, start, end in each
+    )
+
+
 def _thawed(heard: Heard, masks: Sequence[str], decided_sample: int) -> tuple[str, ...]:
     """Keep for decided words whether they are masked; only the type may still change."""
     return tuple(
@@ -414,5 +446,6 @@ def _forget(state: RedactorState) -> None:
         and (state.heard[0].end_ms < latest_ms - WINDOW_MS or words > MAX_WORDS or len(state.heard) > MAX_TURNS)
     ):
         dropped = state.heard.pop(0)
+        state.commanded.pop(dropped.turn_id, None)
         words -= len(dropped.texts)
         state.floor_ms = max(state.floor_ms, dropped.end_ms)

@@ -50,6 +50,8 @@ from topics.records import (
     Record,
     Recording,
     RedactedTurn,
+    RedactionCommand,
+    RedactionVerification,
     SegmentWords,
     SpeechMark,
     TextSpan,
@@ -76,6 +78,19 @@ HINTS = (
     Hint("g-2", "summary", "A call.", "", 0, (), 2_950, None, (Point("They said hello.", (TURN,)),)),
 )
 
+REDACTED = RedactedTurn(
+    *("local", CONTACT, 0, TURN, 2, "customer", "customer", 19_456, 23_600),
+    is_final=True,
+    words=MASKED,
+    spans=(TextSpan(2_432, 2_950, "CREDITCARD", ("customer", "agent")),),
+    asr="moonshine",
+    confidence=0.875,
+    rev=REV,
+    gap="busy",
+    stable_words=1,
+    is_backchannel=True,
+)
+COVERED = (AudioSpan("agent", 19_000, 24_000, "CREDITCARD"),)
 EXAMPLES: tuple[Record, ...] = (
     AudioFrame("local", CONTACT, 0, 19_456, bytes(range(256)), 19_584, b""),
     Watermark("local", CONTACT, 1, time_ms=2_950, is_end=True),
@@ -161,19 +176,10 @@ EXAMPLES: tuple[Record, ...] = (
         stable_words=2,
         is_backchannel=True,
     ),
-    RedactedTurn(
-        *("local", CONTACT, 0, TURN, 2, "customer", "customer", 19_456, 23_600),
-        is_final=True,
-        words=MASKED,
-        spans=(TextSpan(2_432, 2_950, "CREDITCARD", ("customer", "agent")),),
-        asr="moonshine",
-        confidence=0.875,
-        rev=REV,
-        gap="busy",
-        stable_words=1,
-        is_backchannel=True,
-    ),
-    AudioRedaction("local", CONTACT, 0, TURN, (AudioSpan("agent", 19_000, 24_000, "CREDITCARD"),), REV),
+    REDACTED,
+    AudioRedaction("local", CONTACT, 0, TURN, COVERED, REV),
+    RedactionCommand("local", CONTACT, 0, REDACTED, COVERED, (TextSpan(3_000, 3_200, "NAME", ("customer",)),), REV),
+    RedactionVerification("local", CONTACT, 0, "auto_fixed", COVERED, 36, 2, REV),
     DecidedUntil("local", CONTACT, 0, 23_600, 19_584, is_end=False, rev=REV),
     AudioStored("local", CONTACT, 80_000, 0, is_complete=False, rev=REV),
     Policy(

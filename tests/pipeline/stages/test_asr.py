@@ -323,7 +323,8 @@ def test_a_final_of_a_streaming_recogniser_waits_for_its_post_roll() -> None:
 def test_a_streaming_recogniser_hears_the_word_that_is_spoken_at_a_cut() -> None:
     """Also where it has not heard the audio behind the cut before, as its partials did before a restore."""
     desk = Desk(Asr(STREAMING))
-    for record in (*(_frame(at * RECORD) for at in range(5)), _mark("agent", 800), _mark("agent", 2_300)):
+    records: list[Record] = [*(_frame(at * RECORD) for at in range(5)), _mark("agent", 800), _mark("agent", 2_300)]
+    for record in records:
         desk.feed(record)
     cut = desk.waiting["final/agent/800/1"][1]
     assert (2_300, SIGNAL["agent"][: 2 * (2_300 + STREAMING.reach_samples)]) == (cut.end_sample, cut.pcm)

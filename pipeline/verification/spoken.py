@@ -1,0 +1,136 @@
+"""Numbers in the words of one track, by `text2num`: it shares nothing with `pipeline.redaction`.
+
+Owns which words make one number: those that are neighbours but for a few others, over turns.
+"""
+
+import re
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Final, Literal
+
+import text_to_num
+
+Language = Literal["en", "es"]
+
+GAP_WORDS: Final = 2  # other words within a number: "and then"
+GAP_MS: Final = 12_000
+# What is counted ends a number: "twenty dollars and forty cents".
+MEASURES: Final = frozenset(
+    """dollar dollars cent cents buck bucks euro euros pound pounds peso pesos percent minute minutes hour hours day
+    days week weeks month months year years second seconds am pm o'clock oclock times people gig gigs gigabytes
+    megabits mbps mile miles inch inches feet items pieces tickets nights bags dolares céntimos centavos minutos
+    horas días dias semanas meses años por moment grand thousandths""".split()
+)
+# Written amounts, times of day and shares say what they are.
+_MEASURED: Final = re.compile(r"[$£€].*|\d+[.,]\d\d|\d{1,2}:\d\d.*|\d+(?:%|mbps|gb|am|pm)")
+_REPEATS: Final = {"double": 2, "doble": 2, "triple": 3, "treble": 3, "quadruple": 4}
+_ZEROS: Final = frozenset(("oh", "o", "nil", "owe"))
+# How a recogniser may write a digit; believed between two numbers alone.
+_SOUNDS_LIKE: Final = {
+    "to": "2",
+    "too": "2",
+    "for": "4",
+    "fore": "4",
+    "ate": "8",
+    "won": "1",
+    "tree": "3",
+    "free": "3",
+    "sex": "6",
+    "sicks": "6",
+    "nein": "9",
+    "hate": "8",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Token:
+    """One word and where it stands; `turn` and `at` count in the contact and in the turn.
+
+    The methods are those of `text_to_num.Token`, which has no types to inherit.
+    """
+
+    said: str  # lower case, without punctuation around it
+    turn: int
+    at: int
+    start_ms: int
+    end_ms: int
+
+    def text(self) -> str:
+        """Return the word."""
+        return self.said
+
+    def nt_separated(self, previous: "Token") -> bool:
+        """Whether something parts it from the word before."""
+        return self.start_ms - previous.end_ms > GAP_MS
+
+    def not_a_number_part(self) -> bool:
+        """Whether it is known to be no number."""
+        return False
+
+
+@dataclass(slots=True)
+class Number:
+    """Words that make one number; `first` and `last` count the tokens of the track."""
+
+    first: int
+    last: int
+    digits: str
+
+
+def numbers(tokens: Sequence[Token], language: Language) -> list[Number]:
+    """Find the numbers of a track, oldest first."""
+    found: list[Number] = []
+    for piece in _pieces(tokens, language):
+        last = found[-1] if found else None
+        if last is not None and _continues(tokens, last, piece):
+            last.digits += piece.digits
+            last.last = piece.last
+        else:
+            found.append(piece)
+    return found
+
+
+def _continues(tokens: Sequence[Token], number: Number, piece: Number) -> bool:
+    gap = tokens[number.last + 1 : piece.first]
+    is_near = len(gap) <= GAP_WORDS and tokens[piece.first].start_ms - tokens[number.last].end_ms <= GAP_MS
+    return is_near and not any(token.said.startswith("[") or token.said in MEASURES for token in gap)
+
+
+def _pieces(tokens: Sequence[Token], language: Language) -> Iterator[Number]:
+    """Yield each number word, or group of them that is one number, with repeats and zeros as digits."""
+    values = _values(tokens, language)
+    at, times, since = 0, 1, -1
+    while at < len(tokens):
+        word = tokens[at].said
+        if word in _REPEATS:
+            times, since = _REPEATS[word], at
+            at += 1
+            continue
+        digits, after = values.get(at) or (_alone(tokens, values, at), at + 1)
+        if digits:
+            yield Number(since if since >= 0 else at, after - 1, digits[0] * (times - 1) + digits)
+        if digits or at - since > 2:
+            times, since = 1, -1
+        at = after
+
+
+def _values(tokens: Sequence[Token], language: Language) -> dict[int, tuple[str, int]]:
+    """Return what the library reads: by first token the digits and the token after the last."""
+    read = text_to_num.find_numbers(list(tokens), language, threshold=0)
+    return {
+        one.start: ("".join(filter(str.isdigit, one.text)), one.end)
+        for one in read
+        if not _MEASURED.fullmatch(tokens[one.start].said)
+    }
+
+
+def _alone(tokens: Sequence[Token], values: dict[int, tuple[str, int]], at: int) -> str:
+    """Read what the library does not: numerals, a spoken zero, a digit that was heard as another word."""
+    word = tokens[at].said
+    digits = "" if _MEASURED.fullmatch(word) else "".join(filter(str.isdigit, word))
+    if digits and sum(map(str.isalpha, word)) <= 1:
+        return digits
+    if word in _ZEROS:
+        return "0"
+    is_between = at - 1 in {end - 1 for _, end in values.values()} and at + 1 in values
+    return _SOUNDS_LIKE.get(word, "") if is_between else ""
