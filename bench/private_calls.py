@@ -28,7 +28,7 @@ from bench.private_values import (
     social,
     spelled,
 )
-from bench.private_words import Word, cased, noisy, words_of
+from bench.private_words import Word, cased, misheard, noisy, words_of
 
 ASKS, ANSWERS = listed("asks.txt"), listed("answers.txt")
 LABEL = {"SSN4": "SSN", "SPELLED": "NAME"}
@@ -330,7 +330,7 @@ def _records(contact_id: str, turns: Sequence[Turn], random: Random) -> list[Rec
         for rev, upto in enumerate(ends, 1):
             texts = [word.text for word in turn.words[:upto]]
             if random.random() < 0.15:  # the last word of a partial is often heard otherwise at first
-                texts[-1] = texts[-1][: max(1, len(texts[-1]) // 2)]
+                texts[-1] = misheard(texts[-1], random)
             timed.append((turn.times[upto - 1][1] + 100, _record(contact_id, turn, rev, texts, is_final=False)))
         texts = [word.text for word in turn.words]
         final = _record(contact_id, turn, len(ends) + 1, texts, is_final=True)

@@ -98,7 +98,7 @@ def phone_said(random: Random, how: Manner) -> Groups:
     groups = [area, rest[:3], rest[3:]]
     if how.numerals and random.random() < 0.4:
         return [[random.choice((f"({area})", f"{area}")), f"{rest[:3]}-{rest[3:]}"]]
-    lead = [["plus", "one"]] if not how.numerals and random.random() < 0.08 else []
+    lead = [["~plus", "one"]] if not how.numerals and random.random() < 0.08 else []
     return [*lead, *_grouped(groups, how, random)]
 
 
@@ -150,14 +150,14 @@ def email_said(random: Random, person: Person) -> Groups:
     where = [person.domain, random.choice(NAMES["TLD"])]
     if person.how.numerals and random.random() < 0.7:
         return [[f"{mark.join(parts)}{tail}@{'.'.join(where)}"]]
-    between = {".": ["dot"], "_": ["underscore"], "-": [random.choice(("dash", "hyphen"))], "": []}[mark]
+    between = {".": ["~dot"], "_": ["~underscore"], "-": [random.choice(("~dash", "~hyphen"))], "": []}[mark]
     spelled = random.choice((False, False, True))
     local = [*_said_or_spelled(parts[0], spelled and len(parts[0]) < 9, random), *between]
     local += _said_or_spelled(parts[1], random.random() < 0.3, random)
     numbers = said(tail, person.how, random) if tail else []
-    ending = where[1].replace(".", " dot ").split()
+    ending = where[1].replace(".", " ~dot ").split()
     ending = list(ending[0]) if ending in (["io"], ["us"]) else ending
-    return [[*local, *numbers, "at", *_said_or_spelled(where[0], random.random() < 0.15, random), "dot", *ending]]
+    return [[*local, *numbers, "~at", *_said_or_spelled(where[0], random.random() < 0.15, random), "~dot", *ending]]
 
 
 def address_said(random: Random, how: Manner) -> Groups:
@@ -166,7 +166,9 @@ def address_said(random: Random, how: Manner) -> Groups:
     street = f"{random.choice(NAMES['STREET'])} {random.choice(NAMES['SUFFIX'])}"
     groups = [[*said(house, how, random), *street.split()]]
     if random.random() < 0.25:
-        groups.append([random.choice(("apartment", "unit", "suite")), *said(str(random.randint(1, 40)), how, random)])
+        groups.append(
+            [random.choice(("~apartment", "~unit", "~suite")), *said(str(random.randint(1, 40)), how, random)]
+        )
     if random.random() < 0.75:
         groups.append(random.choice(NAMES["CITY"]).replace(",", " ").replace("_", " ").split())
         if random.random() < 0.7:

@@ -41,6 +41,11 @@ def words_of(text: str, kind: str = "") -> list[Word]:
     return [Word(one[1:], OPTIONAL) if one[0] == "~" else Word(one, kind) for one in text.split()]
 
 
+def misheard(text: str, random: Random) -> str:
+    """One word heard otherwise: like-sounding, or cut short."""
+    return random.choice(HEARD[text]).split()[0] if text in HEARD else text[: max(1, len(text) // 2)]
+
+
 def noisy(words: Sequence[Word], rate: float, random: Random) -> list[Word]:
     """Mishear words that have a like-sounding one, and lose, join or cut a third as many."""
     heard: list[Word] = []

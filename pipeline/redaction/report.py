@@ -21,6 +21,8 @@ _WORTH: Final = {  # digits that a word gives away; every other labelled word co
     **dict.fromkeys(("eighteen", "nineteen", "triple", "hundred"), 2),
     "thousand": 3,
 }
+_TENS: Final = frozenset(("twenty", "thirty", "forty", "fifty", "sixty", "seventy", "eighty", "ninety"))
+_UNITS: Final = frozenset(("one", "two", "three", "four", "five", "six", "seven", "eight", "nine"))
 Detect = Callable[[Sequence[str]], Sequence[str]]
 """A baseline: words of one record to the type of each, "" for one that stays."""
 
@@ -144,26 +146,32 @@ class Measure:
         return is_visible
 
     def _exposed(self, line: Shown, kinds: Sequence[str]) -> list[str]:
-        seen = [
-            (word, kind) for word, mask, kind in zip(line.words, line.masks, kinds, strict=True) if kind and not mask
-        ]
-        if not seen:
+        if not any(kind and not mask for kind, mask in zip(kinds, line.masks, strict=True)):
             return []
         totals: Counter[str] = Counter()
         shown = self._shown.setdefault(line.contact_id, {})
-        for word, kind in seen:
-            worth = digits_in(word.text)
-            totals[kind] += worth
-            key = (kind, line.turn_id, word.start_ms)
-            shown[key] = max(shown.get(key, 0), worth)
+        following = [word.text for word in [*line.words[1:], GivenWord("", 0, 0)]]
+        for word, after, mask, kind in zip(line.words, following, line.masks, kinds, strict=True):
+            if kind and not mask:
+                worth = digits_in(word.text, after)
+                totals[kind] += worth
+                key = (kind, line.turn_id, word.start_ms)
+                shown[key] = max(shown.get(key, 0), worth)
         exposed = [kind for kind, most in EXPOSED.items() if totals[kind] >= most]
-        return [*exposed, *(["EMAIL"] if _is_email([word.text for word, kind in seen if kind == "EMAIL"]) else [])]
+        return [*exposed, *(["EMAIL"] if _is_email(line, kinds) else [])]
 
 
-def digits_in(text: str) -> int:
-    """How many digits a word of a number gives away; at least one."""
+def digits_in(text: str, after: str) -> int:
+    """How many digits a word of a number gives away, given the word that follows; at least one."""
+    text, after = _bare(text), _bare(after)
     figures = sum(letter.isdigit() for letter in text)
-    return figures or _WORTH.get(text.lower().strip(".,?!"), 1)
+    if text in _TENS:
+        return 1 if after in _UNITS else 2
+    return figures or _WORTH.get(text, 1)
+
+
+def _bare(text: str) -> str:
+    return text.lower().strip(".,?!")
 
 
 def _too_much(shown: Mapping[tuple[str, str, int], int]) -> bool:
@@ -173,12 +181,14 @@ def _too_much(shown: Mapping[tuple[str, str, int], int]) -> bool:
     return any(totals[kind] >= most for kind, most in EXPOSED.items())
 
 
-def _is_email(texts: Sequence[str]) -> bool:
-    """Whether both sides of the at sign are visible."""
-    if any("@" in text.strip("@") for text in texts):
-        return True
-    at = [place for place, text in enumerate(texts) if text.lower() in ("at", "@")]
-    return any(0 < place < len(texts) - 1 for place in at)
+def _is_email(line: Shown, kinds: Sequence[str]) -> bool:
+    """Whether no word of an address is masked, and both sides of its at sign are there."""
+    parts = [at for at, kind in enumerate(kinds) if kind == "EMAIL"]
+    if not parts or any(line.masks[at] for at in parts):
+        return False
+    texts = [_bare(word.text) for word in line.words]
+    signs = [at for at in range(parts[0], parts[-1]) if texts[at] in ("at", "@")]
+    return bool(signs) or any("@" in texts[at] for at in parts)
 
 
 class Comparison:
