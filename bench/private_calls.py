@@ -152,10 +152,10 @@ def _card(script: Script) -> None:
     if script.maybe(0.3):
         script.read_back("CREDITCARD", card_said(digits, manner(random, float(bool(how.numerals))), random))
     code = "".join(str(random.randrange(10)) for _ in range(4 if len(digits) == 15 else 3))
-    script.values.append(("CVV", code))
     if script.maybe(0.35):
         _same_breath(script, code)
     elif script.maybe(0.8):
+        script.values.append(("CVV", code))
         script.exchange("EXPIRY", expiry_said(random, how))
         script.exchange("CVV", number_said(code, (4,), how, random))
     if script.maybe(0.25):
@@ -168,6 +168,7 @@ def _card(script: Script) -> None:
 def _same_breath(script: Script, code: str) -> None:
     """Go on from the card to its expiry and code in the turn that ends the number, or in the next of the speaker."""
     random, how = script.random, script.person.how
+    script.values.append(("CVV", code))
     words: list[Word] = []
     for kind, groups in (("EXPIRY", expiry_said(random, how)), ("CVV", number_said(code, (4,), how, random))):
         before, _, after = random.choice(ANSWERS[f"{kind}_UNASKED"]).partition("{}")

@@ -138,7 +138,8 @@ def _in_pairs(digits: str, how: Manner) -> list[str]:
     words: list[str] = []
     for at in range(0, len(digits), 2):
         pair = digits[at : at + 2]
-        if len(pair) == 2 and pair[0] != "0":
+        is_lone = len(digits) == at + 3 and pair[1] == "0"  # 209 is no "twenty nine"
+        if len(pair) == 2 and pair[0] != "0" and not is_lone:
             words += cardinal(int(pair)).split()
         elif pair == "00" and how.doubles:
             words += ["double", how.zero]
