@@ -19,24 +19,27 @@ from pipeline.stages.redaction import Redactor, RedactorState
 from topics.records import SAMPLES_PER_MS, RedactedTurn, Turn, Watermark, Word
 
 BATCH = 50  # calls that a process measures before it answers
-EXAMPLES = 4  # of each class of fault
+EXAMPLES = 8  # of each class of fault
+CONTEXT = 3  # turns before an example
 TENANT = "bench"
 
 
 @dataclass(slots=True)
 class Found:
-    """What some calls showed: figures of each redactor, calls by kind, clean ones by kind, time of each turn."""
+    """What some calls showed: figures of each redactor, calls by kind, those not clean, examples, time of each turn."""
 
     figures: dict[str, Figures] = field(default_factory=dict)
     kinds: Counter[str] = field(default_factory=Counter)
     unclean: Counter[str] = field(default_factory=Counter)
+    examples: dict[str, list[str]] = field(default_factory=dict)
     took_ns: list[int] = field(default_factory=list)
 
     def add(self, other: "Found") -> None:
         """Add what other calls showed; of each class of fault a few examples are kept."""
         for name, figures in other.figures.items():
             self.figures.setdefault(name, Figures()).add(figures)
-            self.figures[name].faults = _few(self.figures[name].faults)
+        for what, texts in other.examples.items():
+            self.examples[what] = [*self.examples.get(what, []), *texts][:EXAMPLES]
         self.kinds += other.kinds
         self.unclean += other.unclean
         self.took_ns += other.took_ns
@@ -61,7 +64,6 @@ def run(arguments: argparse.Namespace) -> Report:
             found.add(batch)
     lines, is_good = _judgement(found)
     presidio = _presidio(seeds[: arguments.presidio], arguments.noise) if arguments.presidio else []
-    ours = found.figures["trunkline"]
     return Report(
         figures={"noise": arguments.noise, "seed": arguments.seed} | _figures(found),
         lines=[
@@ -76,7 +78,7 @@ def run(arguments: argparse.Namespace) -> Report:
             "",
             *presidio,
             "",
-            *(f"{fault.what}: {_shown(fault)}" for fault in sorted(ours.faults, key=lambda one: one.what)),
+            *(f"{what}: {text}" for what, texts in sorted(found.examples.items()) for text in texts),
         ],
         is_good=is_good,
     )
@@ -94,7 +96,10 @@ def _measured(seeds: Sequence[str], noise: float) -> Found:
         kinds = set(call.kinds) or {"nothing"}
         ours = figures["trunkline"]
         unclean = kinds if ours.clean < ours.contacts else ()
-        found.add(Found(figures, Counter(kinds), Counter(unclean), took_ns))
+        examples = _examples(call, ours.faults)
+        for one in figures.values():
+            one.faults.clear()  # thousands of calls have a million of them
+        found.add(Found(figures, Counter(kinds), Counter(unclean), examples, took_ns))
     return found
 
 
@@ -201,15 +206,21 @@ def _alone(detect: Detect, seeds: Iterable[str], noise: float) -> Figures:
     return total
 
 
-def _few(faults: Sequence[Fault]) -> list[Fault]:
-    kept: dict[str, list[Fault]] = {}
+def _examples(call: Call, faults: Sequence[Fault]) -> dict[str, list[str]]:
+    """One fault of each class, with what was said before; the calls are made up, so their words may be shown."""
+    finals = [turn for turn in msgspec.convert(call.records, list[_Given]) if turn.is_final]
+    places = {turn.turn_id: place for place, turn in enumerate(finals)}
+    texts = [f"{turn.track}: {' '.join(word.text for word in turn.words)}" for turn in finals]
+    examples: dict[str, list[str]] = {}
     for fault in faults:
-        kept.setdefault(fault.what, []).append(fault)
-    return [fault for one in kept.values() for fault in one[:EXAMPLES]]
+        place = places[fault.line.turn_id]
+        before = " / ".join(texts[max(0, place - CONTEXT) : place])
+        examples.setdefault(fault.what, [f"{_shown(fault)}\n    after {before}"])
+    return examples
 
 
 def _shown(fault: Fault) -> str:
-    """The words of a line, masked ones in brackets: the calls are made up, so they may be shown."""
+    """The words of a line, masked ones in brackets."""
     line = fault.line
     words = (f"[{one.text} {mask}]" if mask else one.text for one, mask in zip(line.words, line.masks, strict=True))
     return f"{line.turn_id} rev {line.rev}{'' if line.is_final else ' partial'}: {' '.join(words)}"
