@@ -148,6 +148,15 @@ def test_digits_that_leak_line_by_line_add_up() -> None:
     assert 1 == figures.together
 
 
+def test_a_word_that_is_shown_twice_counts_once() -> None:
+    figures = measured(
+        {"a": [span(0, 2, "CREDITCARD")]},
+        [turn("4 1 1", is_final=False), turn("4 1 1", rev=2)],
+        [line("4 1 1", [], is_final=False), line("4 1 1", [], rev=2)],
+    )
+    assert 0 == figures.together
+
+
 def test_text_that_is_not_what_the_spans_say_is_a_leak() -> None:
     figures = measured({}, [turn("my ann")], [line("my ann", [span(1, 1, "NAME")])])
     assert 1 == figures.astray
