@@ -59,9 +59,12 @@ def run(arguments: argparse.Namespace) -> Report:
     seeds = [f"{arguments.seed}-{at}" for at in range(arguments.calls)]
     batches = [seeds[at : at + BATCH] for at in range(0, len(seeds), BATCH)]
     found = Found()
-    with ProcessPoolExecutor(arguments.workers) as pool:
+    pool = ProcessPoolExecutor(arguments.workers)
+    try:
         for batch in pool.map(partial(_measured, noise=arguments.noise), batches):
             found.add(batch)
+    finally:  # what has not begun when the command is ended is not begun
+        pool.shutdown(cancel_futures=True)
     lines, is_good = _judgement(found)
     presidio = _presidio(seeds[: arguments.presidio], arguments.noise) if arguments.presidio else []
     return Report(
