@@ -23,6 +23,7 @@ NAMES = (
     "kvs_read",
     "latency",
     "memory",
+    "redaction",
     "vad",
     "wer",
 )  # modules of this package: a line that says what, `add_options` and `run`

@@ -13,12 +13,15 @@ import sys
 from collections.abc import Coroutine
 from importlib import resources
 from pathlib import Path
-from typing import Annotated, Literal, TextIO, TypeVar
+from typing import TYPE_CHECKING, Annotated, Literal, TextIO, TypeVar
 
 import typer
 
 from pipeline import logs
 from pipeline.errors import DifferenceFound, InputError, PeerUnavailable, TrunklineError
+
+if TYPE_CHECKING:  # a command loads what it needs
+    from pipeline.redaction.report import Comparison, Detect
 
 T = TypeVar("T")
 
@@ -251,6 +254,9 @@ def run(
 @app.command()
 def redact(
     file: Annotated[Path | None, typer.Argument(help="Transcript as JSON lines; default: standard input.")] = None,
+    report: Annotated[
+        Path | None, typer.Option(help="Labels as JSON lines: tell on stderr what was missed; exit 3 if anything was.")
+    ] = None,
 ) -> None:
     """Redact a transcript offline: JSON lines in, JSON lines out, as soon as each is known.
 
@@ -258,14 +264,17 @@ def redact(
     """
     from pipeline.redaction import lines
 
+    comparison = _comparison(report) if report else None
     is_whole = True
     with _opened(file) as given:
-        for line in lines.run(given):
+        for line in comparison.run(given) if comparison else lines.run(given):
             if isinstance(line, lines.BadLine):
                 is_whole = False
                 _say(f"line {line.number}: {line.reason}", 0)
             else:
                 print(line, flush=True)
+    if comparison:
+        _tell(comparison)
     raise typer.Exit(0 if is_whole else EXIT_FAILURE)
 
 
@@ -452,6 +461,31 @@ def topics_apply() -> None:
 def demo_file(name: str) -> Path:
     """Return the path of a file that ships with the product."""
     return Path(str(resources.files("pipeline.demo") / name))
+
+
+def _comparison(labels: Path) -> "Comparison":
+    """Read labels; Presidio is a baseline where its extra is installed."""
+    from connectors import presidio
+    from pipeline.redaction import baselines
+    from pipeline.redaction.report import Comparison, labels_of
+
+    detectors: dict[str, Detect] = {"patterns in each record": baselines.by_pattern}
+    try:
+        detectors["Presidio on each record"] = presidio.detector()
+    except ImportError:
+        _say("Presidio is no baseline: extra `presidio` is not installed", 0)
+    with _opened(labels) as given:
+        return Comparison(labels_of(given), detectors)
+
+
+def _tell(comparison: "Comparison") -> None:
+    from pipeline.redaction.figures import text_of
+
+    found = comparison.figures()
+    for name, figures in found.items():
+        print("\n".join(["", *text_of(name, figures)]), file=sys.stderr)
+    if found["trunkline"].leaks:
+        raise DifferenceFound("labelled words were shown")
 
 
 def _opened(file: Path | None) -> TextIO:
