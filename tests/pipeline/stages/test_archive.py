@@ -127,7 +127,7 @@ def track_of(objects: Sequence[PutAudio | PutManifest], track: Track) -> NDArray
         (put for put in objects if isinstance(put, PutAudio) and put.track == track),
         key=lambda put: put.first_sample,
     )
-    assert [put.first_sample for put in pieces] == [0, *(put.end_sample for put in pieces)][:-1] or not pieces
+    assert [put.first_sample for put in pieces] == [0, *(put.extent.end_sample for put in pieces)][:-1] or not pieces
     return np.frombuffer(b"".join(put.pcm for put in pieces), "<i2")
 
 
@@ -143,7 +143,9 @@ def test_contact_is_stored_in_segments_and_a_manifest_last() -> None:
 
 def test_nothing_is_stored_at_or_beyond_what_is_decided() -> None:
     assert play([*audio(), decided(SEGMENT - 1)]) == []
-    assert [put.end_sample for put in play([*audio(), decided(SEGMENT)]) if isinstance(put, PutAudio)] == [SEGMENT]
+    assert [put.extent.end_sample for put in play([*audio(), decided(SEGMENT)]) if isinstance(put, PutAudio)] == [
+        SEGMENT
+    ]
 
 
 def test_segment_waits_for_a_span_that_may_still_grow() -> None:
@@ -209,7 +211,7 @@ def test_failure_is_asked_again_under_another_id() -> None:
     (first,) = machine.open_asks(state)
     assert () == machine.on_reply(state, first, Failed("full"))
     (second,) = machine.open_asks(state)
-    assert (first, second) == (Ask("customer/0/0", "objects"), Ask("customer/0/1", "objects"))
+    assert (first, second) == (Ask("customer/0/0/0", "objects"), Ask("customer/0/0/1", "objects"))
 
 
 def test_each_answer_says_how_far_the_tracks_are_stored_and_the_last_that_all_is() -> None:
@@ -236,14 +238,14 @@ def test_answer_to_a_closed_ask_changes_nothing() -> None:
     machine = Archive(ArchiveConfig(SEGMENT))
     state = machine.state()
     before = machine.snapshot(state)
-    machine.on_reply(state, Ask("customer/0/0", "objects"), Stored())
+    machine.on_reply(state, Ask("customer/0/0/0", "objects"), Stored())
     assert machine.snapshot(state) == before
 
 
 def test_request_for_a_segment_that_is_not_ready_is_a_fault() -> None:
     machine = Archive()
     with pytest.raises(EngineFault):
-        machine.request(machine.state(), Ask("customer/0/0", "objects"))
+        machine.request(machine.state(), Ask("customer/0/0/0", "objects"))
 
 
 def test_audio_is_read_again_from_what_is_not_stored() -> None:
