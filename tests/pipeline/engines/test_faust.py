@@ -147,7 +147,7 @@ def audio_of(services: Services) -> dict[tuple[str, int], bytes]:
     shelf = services["objects"]
     assert isinstance(shelf, Shelf)
     segments = objects.read(shelf.place, scripts.TENANT, "demo")
-    audio = {(segment.track, segment.start_sample): pcm for segment, pcm in segments}
+    audio: dict[tuple[str, int], bytes] = {(one.track, one.start_sample): pcm for one, pcm in segments}
     assert any(any(pcm) for pcm in audio.values())
     return audio
 

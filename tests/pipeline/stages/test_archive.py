@@ -217,7 +217,8 @@ def late(*extra: Record, config: ArchiveConfig | None = None) -> list[Request]:
     """What is asked of a contact that is whole and then hears something."""
     machine, shelf = Archive(config or ArchiveConfig(SEGMENT)), Shelf()
     state = machine.state()
-    for record in [spans("0", (100, 200), rev=1), *audio(), ALL_DECIDED, *extra]:
+    told: list[Record] = [spans("0", (100, 200), rev=1), *audio(), ALL_DECIDED, *extra]
+    for record in told:
         machine.on_record(state, record)
         serve(machine, state, shelf)
     return shelf.asked
