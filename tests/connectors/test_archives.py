@@ -20,7 +20,18 @@ from connectors.objects import Objects
 from connectors.sealing import KEY_BYTES, DataKey
 from pipeline.audio.tone import Span, apply_tone
 from pipeline.stages.archive import Archive, ArchiveConfig, ArchiveState, Request, Stored
-from tests.pipeline.stages.test_archive import AGENT, ALL_DECIDED, LENGTH, SEGMENT, audio, decided, noise, spans
+from tests.pipeline.stages.test_archive import (
+    AGENT,
+    ALL_DECIDED,
+    LENGTH,
+    SEGMENT,
+    audio,
+    decided,
+    interleavings,
+    noise,
+    read_again,
+    spans,
+)
 from tests.simulation.shelf import Memory
 from topics.records import Record
 
@@ -39,17 +50,29 @@ class OneKey:
         return bytes(KEY_BYTES)
 
 
-def archive(records: Sequence[Record], places: Sequence[objects.Place]) -> None:
-    """Store what comes of the records in each place, without a loop."""
+def archive(
+    records: Sequence[Record], places: Sequence[objects.Place], cuts: frozenset[int] = frozenset()
+) -> ArchiveState:
+    """Store what comes of the records in each place; after a cut the last answer is forgotten and audio read again."""
     machine, state = Archive(ArchiveConfig(SEGMENT)), ArchiveState()
-    for record in records:
-        machine.on_record(state, record)
-        while asks := machine.open_asks(state):
-            request = machine.request(state, asks[0])
-            assert isinstance(request, Request)
-            for place in places:
-                Objects(place).store(request)
-            machine.on_reply(state, asks[0], Stored())
+    for at, record in enumerate(records):
+        before = machine.snapshot(state)
+        step(machine, state, record, places)
+        if at in cuts:
+            state = machine.restore(before)
+            for old in (*read_again(records[:at], machine.replay_from_ms(state)), record):
+                step(machine, state, old, places)
+    return state
+
+
+def step(machine: Archive, state: ArchiveState, record: Record, places: Sequence[objects.Place]) -> None:
+    machine.on_record(state, record)
+    while asks := machine.open_asks(state):
+        request = machine.request(state, asks[0])
+        assert isinstance(request, Request)
+        for place in places:
+            Objects(place).store(request)
+        machine.on_reply(state, asks[0], Stored())
 
 
 def archives(records: Sequence[Record]) -> tuple[dict[str, bytes], dict[str, bytes]]:
@@ -110,3 +133,30 @@ def test_what_comes_late_ends_under_the_same_tone(parts: tuple[list[Span], ...])
             objects.contact_folder("local", "c1") + f"manifest-v{said['version']:04d}.json",
         ]
     )
+
+
+@st.composite
+def late_redactions(draw: st.DrawFn) -> list[Record]:
+    """Spans of many turns, most of them late, and the end of decisions amid them."""
+    told: list[Record] = []
+    until, end = 0, draw(st.integers(1, 6))
+    for rev in range(1, draw(st.integers(end, 10)) + 1):
+        told.append(spans(draw(st.sampled_from("abc")), *draw(any_spans), rev=rev))
+        until = draw(st.integers(until, LENGTH))
+        told.append(decided(until, until, is_end=rev == end))
+    return told
+
+
+@settings(max_examples=150)
+@given(late_redactions(), st.data())
+def test_late_spans_order_between_the_topics_cuts_and_duplicates_change_no_byte(
+    topic: list[Record], data: st.DataObject
+) -> None:
+    quiet, disturbed = Memory(), Memory()
+    archive([*topic, *audio()], [quiet])
+    mixed = data.draw(interleavings(topic))
+    again = data.draw(st.integers(0, len(mixed) - 1))
+    mixed.insert(data.draw(st.integers(again + 1, len(mixed))), mixed[again])
+    state = archive(mixed, [disturbed], data.draw(st.frozensets(st.integers(0, len(mixed)), max_size=4)))
+    assert state.is_complete
+    assert quiet.kept == disturbed.kept

@@ -243,7 +243,7 @@ def test_late_redaction_that_covers_no_more_changes_nothing(nothing_more: AudioR
 
 
 def test_version_counts_what_is_late_even_if_it_was_not_stored_yet() -> None:
-    told = [spans("0", (100, 200), rev=1), decided(SEGMENT), spans("1", (300, 400), rev=2)]
+    told: list[Record] = [spans("0", (100, 200), rev=1), decided(SEGMENT), spans("1", (300, 400), rev=2)]
     (put,) = [put for put in play([*told, *audio()]) if isinstance(put, PutAudio)]
     assert (1, Extent("customer", 0, SEGMENT, 1)) == (put.version, put.extent)
 
