@@ -16,6 +16,7 @@ from pipeline.machine import Machine
 from pipeline.redaction.again import obey
 from pipeline.redaction.cover import (
     CARD_KINDS,
+    SEGMENT_LEAD_SAMPLES,
     Heard,
     Line,
     audio_spans,
@@ -266,6 +267,8 @@ class Redactor(Machine[RedactorState]):
             heard.spans = spans
             heard.redaction_rev += 1
             return self._published(state, tenant, heard, lines)
+        if not heard.texts and heard.first_sample - SEGMENT_LEAD_SAMPLES < state.decided(heard.track):
+            return ()  # a card that is found later adds no cover to what is decided
         return self._audio(tenant, heard, lines)
 
     def _published(

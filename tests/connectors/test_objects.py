@@ -123,6 +123,12 @@ def test_pending_segment_is_let_out_with_the_manifest() -> None:
     assert kept_after(SEGMENT, MANIFEST) == kept_after(pending, MANIFEST)
 
 
+def test_manifest_leaves_nothing_that_it_does_not_name() -> None:
+    stray = PutAudio("local", "c1", "agent", 0, PCM)
+    pending = PutAudio("local", "c1", "agent", 0, PCM, is_pending=True)
+    assert kept_after(SEGMENT, MANIFEST) == kept_after(stray, pending, SEGMENT, MANIFEST)
+
+
 def test_pending_segment_is_covered_where_it_lies() -> None:
     pending = PutAudio("local", "c1", "customer", 800, PCM, is_pending=True)
     assert [PENDING + SECOND] == list(kept_after(pending, COVER))

@@ -294,6 +294,13 @@ def test_rejected_audio_is_erased_for_good(config: ArchiveConfig | None) -> None
     assert 1 == sum(isinstance(request, EraseAudio) for request in asked)
 
 
+def test_audio_after_a_rejection_is_not_kept() -> None:
+    state = ArchiveState()
+    for record in (verdict("rejected"), *audio()):
+        Archive().on_record(state, record)
+    assert {} == state.customer.received.chunks
+
+
 def test_failure_is_asked_again_under_another_id() -> None:
     machine = Archive(ArchiveConfig(SEGMENT))
     state = machine.state()
