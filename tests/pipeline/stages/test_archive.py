@@ -242,6 +242,11 @@ def test_late_redaction_that_covers_no_more_changes_nothing(nothing_more: AudioR
     assert late() == late(nothing_more)
 
 
+def test_span_beyond_what_is_decided_is_not_late() -> None:
+    told: list[Record] = [decided(SEGMENT + 50), spans("0", (SEGMENT + 100, SEGMENT + 200), rev=1), ALL_DECIDED]
+    assert {0} == {put.version for put in play([*told, *audio()])}
+
+
 def test_version_counts_what_is_late_even_if_it_was_not_stored_yet() -> None:
     told: list[Record] = [spans("0", (100, 200), rev=1), decided(SEGMENT), spans("1", (300, 400), rev=2)]
     (put,) = [put for put in play([*told, *audio()]) if isinstance(put, PutAudio)]
