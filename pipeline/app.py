@@ -22,6 +22,7 @@ from pipeline.machine import Machine
 from pipeline.progress import Progress
 from pipeline.runners import GatewayRunner, LoopRunner
 from pipeline.settings import Settings
+from pipeline.stages.archive import Archive, ArchiveConfig
 from pipeline.stages.asr import Asr, AsrConfig
 from pipeline.stages.vad import Vad
 from pipeline.topology import STAGES, Stage, group_names, group_of
@@ -29,6 +30,7 @@ from topics import generations
 
 if TYPE_CHECKING:  # it imports faust, which is an extra, and botocore, which takes its time
     from connectors.kvs.account import Account
+    from connectors.objects import Place
     from pipeline.engines.faust import FaustWorker
 
 _ADDRESSES = {"postgres": "postgres_dsn", "redis": "redis_url"}
@@ -120,7 +122,7 @@ def check_group(settings: Settings, group: str) -> None:
 
     Raises:
         InputError: the name is none of `GROUPS`, a store's address is not set, the feeds' file is wrong, the recogniser
-            is unknown, the engine cannot run, or there are no AWS credentials.
+            is unknown, the engine cannot run, or the bucket, keys or AWS credentials are missing.
     """
     if group not in GROUPS:
         raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
@@ -134,12 +136,15 @@ def check_group(settings: Settings, group: str) -> None:
             recognisers.check(settings)
         if "kvs" in group_of(group).services:
             _account(settings)
+        if "objects" in group_of(group).services:
+            place(settings)
 
 
 def stages(settings: Settings) -> tuple[Stage, ...]:
     """Return the rows of the topology, with machines as the settings ask for them."""
     asr = AsrConfig(streaming=recognisers.streaming(settings))
-    machines: dict[str, Callable[[], Machine[Any]]] = {"asr": partial(Asr, asr)}
+    archive = ArchiveConfig(is_verified_first=settings.archive_release == "verified")
+    machines: dict[str, Callable[[], Machine[Any]]] = {"asr": partial(Asr, asr), "archive": partial(Archive, archive)}
     if settings.vad == "webrtcvad":
         machines["vad"] = partial(Vad, model=Webrtc())
     return tuple(replace(stage, machine=machines.get(stage.name, stage.machine)) for stage in STAGES)
@@ -159,7 +164,7 @@ def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = Tru
     makers: dict[str, Callable[[], Service]] = {
         "kvs": lambda: _listener(settings),
         "asr": lambda: recognisers.make(settings, is_paced=is_paced),
-        "objects": lambda: _objects(settings.objects_dir),
+        "objects": lambda: _objects(settings),
     }
     return {name: makers[name]() for name in names}
 
@@ -248,7 +253,21 @@ def _account(settings: Settings) -> "Account":
     return account.find(settings.kvs_region or None, settings.kvs_endpoint_url or None)
 
 
-def _objects(root: Path) -> Service:
-    from connectors.objects import LocalObjects
+def _objects(settings: Settings) -> Service:
+    from connectors.objects import Objects
 
-    return LocalObjects(root).answer
+    return Objects(place(settings)).answer
+
+
+def place(settings: Settings) -> "Place":
+    """Return where redacted audio lies.
+
+    Raises:
+        InputError: a key, the bucket or credentials are missing.
+    """
+    from connectors import places
+
+    keys = Path(settings.archive_keys) if settings.archive_keys else None
+    if settings.objects_url:
+        return places.bucket(settings.objects_url, settings.objects_region or None, keys)
+    return places.folder(settings.objects_dir, keys)

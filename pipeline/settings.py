@@ -67,6 +67,18 @@ class Settings(BaseSettings):
     )
     kvs_endpoint_url: str = Field("", description="where Kinesis Video Streams is asked; empty means the region's own")
     objects_dir: Path = Field(Path(".trunkline/objects"), description="where redacted audio is stored")
+    objects_url: str = Field(
+        "",
+        description="s3://BUCKET/PREFIX for redacted audio; empty means objects_dir",
+        pattern=r"^(s3://[^/]+(/.*)?)?$",
+    )
+    objects_region: str = Field("", description="AWS region of the bucket; empty means the one that AWS's tools find")
+    archive_keys: str = Field(
+        "", description="file with the tenants' keys for redacted audio; empty means one beside objects_dir"
+    )
+    archive_release: Literal["decided", "verified"] = Field(
+        "decided", description="when redacted audio is let out: once redaction has decided, or once it is verified too"
+    )
     postgres_dsn: SecretStr = Field(SecretStr(""), description="PostgreSQL; empty means none")
     redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey; empty means none")
     contact_record_wait_s: int = Field(

@@ -101,7 +101,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "archive",
         "archive",
-        ("audio.frames", "audio.redactions"),
+        ("audio.frames", "audio.redactions", "redaction.verifications"),
         ("audio.stored",),
         Archive,
         services=("objects",),

@@ -139,7 +139,7 @@ CATALOGUE: tuple[Topic, ...] = (
         "control",
         7 * DAY_MS,
         producers=("verification",),
-        consumers=("postgres",),
+        consumers=("archive", "postgres"),
     ),
     Topic(
         "audio.stored",

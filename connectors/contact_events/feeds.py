@@ -89,12 +89,7 @@ class Feeds:
         Raises:
             InputError: a key file is missing or malformed, or there are no AWS credentials.
         """
-        return Sealer({tenant: self._key(name) for tenant, name in self.keys.items()})
-
-    def _key(self, name: str) -> TenantKey:
-        if name.startswith("file:"):
-            return FileKey(self.folder / name.removeprefix("file:"))
-        return KmsKey(client("kms", name.split(":")[3]), name)
+        return Sealer({tenant: tenant_key(self.folder, name) for tenant, name in self.keys.items()})
 
 
 def load(path: Path) -> Feeds:
@@ -111,7 +106,7 @@ def load(path: Path) -> Feeds:
         raise InputError(f"{path}: {error}") from None
     _refuse_unknown(path, content, {"feeds", "keys"})
     feeds = tuple(_feed(path, one) for one in _list(path, content))
-    keys = _keys(path, content.get("keys", {}))
+    keys = keys_of(path, content.get("keys", {}))
     for feed in feeds:
         if feed.owner.tenant not in keys:
             raise InputError(f"{path}: tenant {feed.owner.tenant} has no key under [keys]")
@@ -121,7 +116,18 @@ def load(path: Path) -> Feeds:
     return Feeds(feeds, keys, path.parent)
 
 
-def client(service: str, region: str) -> AwsClient:
+def tenant_key(folder: Path, name: str) -> TenantKey:
+    """Make a tenant's key of what stands under `[keys]`; files lie in `folder`.
+
+    Raises:
+        InputError: the key file is missing or malformed, or there are no AWS credentials.
+    """
+    if name.startswith("file:"):
+        return FileKey(folder / name.removeprefix("file:"))
+    return KmsKey(client("kms", name.split(":")[3]), name)
+
+
+def client(service: str, region: str | None) -> AwsClient:
     """Make a client of AWS; `AWS_ENDPOINT_URL` and its like are obeyed.
 
     Raises:
@@ -161,7 +167,12 @@ def _feed(path: Path, content: Mapping[str, Any]) -> Feed:
     return Feed(says, place, Owner(tenant, instance))
 
 
-def _keys(path: Path, content: object) -> dict[str, str]:
+def keys_of(path: Path, content: object) -> dict[str, str]:
+    """Return what seals for each tenant: the ARN of a key in KMS, or `file:` and a path.
+
+    Raises:
+        InputError: it is no table, or a name is no such thing.
+    """
     if not isinstance(content, dict):
         raise InputError(f"{path}: [keys] is a table")
     keys = {tenant: _text(path, content, tenant) for tenant in content}

@@ -45,7 +45,7 @@ class Places:
             rows = sink.counts(request.contact_id)
         finally:
             sink.close()
-        folder = contact_folder(settings.objects_dir, request.tenant, request.contact_id)
+        folder = settings.objects_dir / contact_folder(request.tenant, request.contact_id)
         return cls(page, rows, dsn, url, stream, length, folder, settings.kafka_bootstrap, settings.topic_prefix)
 
 
@@ -109,7 +109,7 @@ def _stored(places: Places) -> Table:
         f"{rows.turns} turns, {rows.guidance} cards, {rows.audio_redactions} audio spans, {rows.summaries} summary",
     )
     table.add_row("Valkey", f"{places.stream_length} guidance revisions")
-    segments = len(list(places.folder.rglob("*.wav")))
+    segments = len(list(places.folder.rglob("*.flac")))
     table.add_row("object store", f"{segments} redacted audio segments and a manifest")
     table.add_row("Kafka", f"every hop, topics {places.prefix}*")
     return table

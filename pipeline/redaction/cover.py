@@ -10,10 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Final
 
 from pipeline.redaction.detect import Profile
+from pipeline.redaction.numbers import LABEL_MS
 from topics.records import SAMPLES_PER_MS, TRACKS, AudioSpan, Speaker, TextSpan, Track, Word
 
 SEGMENT_LEAD_SAMPLES: Final = 2_400  # 300 ms of pre-roll that the ASR also hears
 FAILED_ASR: Final = "none"
+CARD_KINDS: Final = frozenset(("CREDITCARD", "CVV"))
 
 
 @dataclass(slots=True)
@@ -119,13 +121,22 @@ def _tracks(turn: Heard, start_ms: int, end_ms: int, lines: dict[Track, "Line"])
 
 @dataclass(slots=True)
 class Line:
-    """All words of one track in a window, by start: (start, end, is masked)."""
+    """All words of one track in a window, by start: (start, end, is masked).
+
+    Attributes:
+        cards: when a card is asked for or given, on either track.
+    """
 
     words: list[tuple[int, int, bool]]
+    cards: Sequence[tuple[int, int]] = ()
 
     def is_secret(self, start_ms: int, end_ms: int) -> bool:
         """Say whether a masked word overlaps a range."""
         return any(masked and start < end_ms and end > start_ms for start, end, masked in self.words)
+
+    def is_card_open(self, start_ms: int, end_ms: int) -> bool:
+        """Say whether a card number or its code may be said in a range: one was asked for or given not long before."""
+        return any(first < end_ms and last + LABEL_MS > start_ms for first, last in self.cards)
 
     def padded(self, start_ms: int, end_ms: int, profile: Profile) -> tuple[int, int]:
         """Widen a range by the padding, at most to the neighbouring words that stay."""
@@ -140,24 +151,43 @@ class Line:
         return max(first, 0), last
 
 
-def lines_of(turns: Sequence[Heard]) -> dict[Track, Line]:
-    """Lay out the words of a window per track."""
+def lines_of(turns: Sequence[Heard], asked: Sequence[tuple[int, int]] = ()) -> dict[Track, Line]:
+    """Lay out the words of a window per track.
+
+    Args:
+        turns: the window.
+        asked: when a card is asked for.
+    """
     lines: dict[Track, list[tuple[int, int, bool]]] = {track: [] for track in TRACKS}
     for turn in turns:
         lines[turn.track].extend(zip(turn.starts, turn.ends, map(bool, turn.masks), strict=True))
-    return {track: Line(sorted(words)) for track, words in lines.items()}
+    given = [
+        (turn.starts[at], turn.ends[at]) for turn in turns for at, kind in enumerate(turn.masks) if kind in CARD_KINDS
+    ]
+    return {track: Line(sorted(words), (*asked, *given)) for track, words in lines.items()}
 
 
 def audio_spans(turn: Heard, lines: dict[Track, Line], profile: Profile) -> tuple[AudioSpan, ...]:
     """List the samples that a final turn asks to cover.
 
-    A segment without recognised words (`asr` is none), or with estimated times and a masked word, is covered whole.
+    A segment is covered whole if its recogniser failed (`asr` is none), if it has estimated times and a masked word,
+    or if nothing was recognised in it while a card is open: a drop-out must not leak what the words would have masked.
     """
-    first_kind = "PII" if turn.asr == FAILED_ASR else next((kind for kind in turn.masks if kind), "")
-    if first_kind and (turn.asr == FAILED_ASR or turn.estimated):
+    kind = _kind_of_all(turn, lines[turn.track], profile)
+    if kind:
         start = max(0, turn.first_sample - SEGMENT_LEAD_SAMPLES)
-        return (AudioSpan(turn.track, start, turn.end_sample, first_kind),)
+        return (AudioSpan(turn.track, start, turn.end_sample, kind),)
     return tuple(_audio_span(track, span, lines, profile) for span in turn.spans for track in span.tracks)
+
+
+def _kind_of_all(turn: Heard, line: Line, profile: Profile) -> str:
+    """Return as what a turn is covered whole; `` where its spans say what is."""
+    if turn.asr == FAILED_ASR:
+        return "PII"
+    if turn.texts:
+        return next((kind for kind in turn.masks if kind), "") if turn.estimated else ""
+    is_open = line.is_card_open(turn.first_sample // SAMPLES_PER_MS, turn.end_sample // SAMPLES_PER_MS)
+    return "PII" if is_open and profile.types.intersection(CARD_KINDS) else ""
 
 
 def _audio_span(track: Track, span: TextSpan, lines: dict[Track, Line], profile: Profile) -> AudioSpan:

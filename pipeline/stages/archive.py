@@ -7,7 +7,11 @@ what a segment holds depends on its samples and on the redactions alone:
 - a track is stored in segments of one length, counted from its sample 0; only its last one is shorter;
 - spans are merged into runs. When `decided` moves on, the runs that end before it are settled and never
   change; a run that reaches it may still grow, so the segment that holds its beginning waits for it;
-- a segment is stored once all its samples are settled and have arrived. Holes in the audio are zeros.
+- a segment is stored once all its samples are settled and have arrived. Holes in the audio are zeros;
+- a span that comes later covers what is settled too: it is never taken back, each segment that it changes has the
+  next version, and one that is stored is read back and covered again, for which nothing of the original is needed.
+  Versions count in the order of the redactions, so a version of a segment has one content, whoever writes it;
+- where audio waits for verification, segments are pending until the manifest, and what is rejected is erased.
 """
 
 from collections.abc import Iterator, Sequence
@@ -26,9 +30,11 @@ from topics.records import (
     SAMPLES_PER_MS,
     AudioFrame,
     AudioRedaction,
+    AudioSpan,
     AudioStored,
     DecidedUntil,
     Record,
+    RedactionVerification,
     Track,
     Watermark,
 )
@@ -36,19 +42,24 @@ from topics.records import (
 SERVICE = "objects"
 BYTES_PER_SAMPLE = 2
 # Turns without an unsettled span whose revision is remembered, so that a redaction delivered again cannot
-# undo a later one.
+# undo a later one. Of a turn beyond them it would cover again what was withdrawn: more than needed, never less.
 QUIET_TURNS_LIMIT = 64
 
+FOREVER = 2**62
+
 _MANIFEST = "manifest"
+_ERASURE = "erasure"
+_VERIFICATION = ""  # what verification covers stands among the turns under this name
 
 
 @dataclass(frozen=True, slots=True)
 class Extent:
-    """Samples [start, end) of one track."""
+    """Samples [start, end) of one track; `version` counts the late changes of a segment."""
 
     track: Track
     start_sample: int
     end_sample: int
+    version: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -57,6 +68,8 @@ class PutAudio:
 
     Attributes:
         pcm: int16 little-endian, mono, 8 kHz.
+        version: how often late spans have changed it.
+        is_pending: it waits for verification.
     """
 
     tenant: str
@@ -64,11 +77,24 @@ class PutAudio:
     track: Track
     first_sample: int
     pcm: bytes
+    version: int = 0
+    is_pending: bool = False
 
     @property
-    def end_sample(self) -> int:
-        """The sample after the last."""
-        return self.first_sample + len(self.pcm) // BYTES_PER_SAMPLE
+    def extent(self) -> Extent:
+        """Which segment it is."""
+        end_sample = self.first_sample + len(self.pcm) // BYTES_PER_SAMPLE
+        return Extent(self.track, self.first_sample, end_sample, self.version)
+
+
+@dataclass(frozen=True, slots=True)
+class CoverAudio:
+    """Make a segment's next version: the stored one with the tone over `runs`, which include all that were covered."""
+
+    tenant: str
+    contact_id: str
+    segment: Extent
+    runs: tuple[Span, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +105,18 @@ class PutManifest:
     contact_id: str
     segments: tuple[Extent, ...]
     spans: tuple[Extent, ...]
+    version: int = 0
+
+
+@dataclass(frozen=True, slots=True)
+class EraseAudio:
+    """Delete all that is stored of a contact."""
+
+    tenant: str
+    contact_id: str
+
+
+Request = PutAudio | CoverAudio | PutManifest | EraseAudio
 
 
 @dataclass(frozen=True, slots=True)
@@ -91,10 +129,12 @@ class ArchiveConfig:
     """How audio is cut.
 
     Attributes:
-        segment_samples: length of a stored segment; 10 s are 160 kB of WAV.
+        segment_samples: length of a stored segment; 10 s of speech are about 50 kB of FLAC.
+        is_verified_first: segments stay pending and there is no manifest before redaction has been verified.
     """
 
     segment_samples: int = 10 * SAMPLE_RATE_HZ
+    is_verified_first: bool = False
 
 
 class Received(Volatile):
@@ -118,10 +158,12 @@ class TrackState:
 
     Attributes:
         stored_until: every sample before it is stored.
-        settled_until: no sample before it can become covered any more.
+        settled_until: what covers a sample before it has come late; `FOREVER` once all is decided.
         settled: limits of the settled runs (start, end, start, ...), each as distance from the one before.
         end_sample: the track's length, once its audio has ended.
-        attempt: how often storing the next segment has failed.
+        attempt: how often storing the next segment, or the next version of one, has failed.
+        versions: how often late spans have changed a segment, by its first sample; unchanged ones are left out.
+        behind: first samples of the segments whose stored version is not their last.
         received: PCM from `stored_until` on.
     """
 
@@ -130,6 +172,8 @@ class TrackState:
     settled: list[int] = field(default_factory=list)
     end_sample: int | None = None
     attempt: int = 0
+    versions: dict[int, int] = field(default_factory=dict)
+    behind: list[int] = field(default_factory=list)
     received: Received = field(default_factory=Received)
 
     def runs(self) -> Iterator[Span]:
@@ -137,12 +181,22 @@ class TrackState:
         limits = accumulate(self.settled)
         return zip(limits, limits, strict=True)
 
-    def settle(self, runs: list[Span]) -> None:
-        """Append runs that begin after the last one ends."""
-        last = sum(self.settled)
-        for start, end in runs:
-            self.settled += (start - last, end - start)
-            last = end
+    def settle(self, runs: Sequence[Span], segment_samples: int) -> bool:
+        """Cover more, and say whether that changes what may be stored already."""
+        before = set(self.runs())
+        merged = merge_spans([*before, *runs])
+        limits = [limit for run in merged for limit in run]
+        self.settled = [limit - last for last, limit in zip([0, *limits], limits, strict=False)]
+        changed = {
+            first
+            for start, end in set(merged) - before
+            if start < self.settled_until
+            for first in range(start - start % segment_samples, min(end, self.settled_until), segment_samples)
+        }
+        for first in sorted(changed):
+            self.versions[first] = self.versions.get(first, 0) + 1
+        self.behind = sorted({*self.behind, *(first for first in changed if first < self.stored_until)})
+        return bool(changed)
 
 
 class TurnSpans(NamedTuple):
@@ -158,9 +212,15 @@ class ArchiveState:
 
     Attributes:
         turns: unsettled spans by turn id without the contact's, oldest first.
+        version: of the manifest; counts the late changes.
         is_decided: every span is settled.
-        is_complete: the manifest is stored.
-        attempt: how often storing the manifest has failed.
+        is_complete: the manifest is stored, and nothing has changed since.
+        is_released: a manifest has been stored; no segment is pending any more.
+        judged_rev: revision of the last verdict of verification.
+        is_verified: that verdict lets the audio out.
+        is_rejected: a verdict has asked to erase everything.
+        is_erased: everything is erased, and nothing is stored any more.
+        attempt: how often storing the manifest, or erasing, has failed.
     """
 
     tenant: str = ""
@@ -168,8 +228,14 @@ class ArchiveState:
     customer: TrackState = field(default_factory=TrackState)
     agent: TrackState = field(default_factory=TrackState)
     turns: dict[str, TurnSpans] = field(default_factory=dict)
+    version: int = 0
     is_decided: bool = False
     is_complete: bool = False
+    is_released: bool = False
+    judged_rev: int = 0
+    is_verified: bool = False
+    is_rejected: bool = False
+    is_erased: bool = False
     attempt: int = 0
 
     def track(self, track: Track) -> TrackState:
@@ -182,7 +248,7 @@ class ArchiveState:
 
 
 class Archive(Machine[ArchiveState]):
-    """Store redacted audio as far as it is decided, each segment once, the manifest last."""
+    """Store redacted audio as far as it is decided, each version of a segment once, the manifest last."""
 
     state = ArchiveState
 
@@ -191,7 +257,7 @@ class Archive(Machine[ArchiveState]):
         self._config = config or ArchiveConfig()
 
     def on_record(self, state: ArchiveState, record: Record) -> Sequence[Record]:
-        """Take audio, spans or progress; nothing follows yet, `open_asks` says what to store.
+        """Take audio, spans, progress or a verdict; nothing follows yet, `open_asks` says what to store.
 
         Raises:
             RecordRefused: the record is of a type that this stage does not read.
@@ -200,9 +266,11 @@ class Archive(Machine[ArchiveState]):
             case AudioFrame():
                 _on_audio(state, record)
             case AudioRedaction():
-                _on_redaction(state, record)
+                self._on_redaction(state, record)
             case DecidedUntil():
-                _on_decided(state, record)
+                self._on_decided(state, record)
+            case RedactionVerification():
+                self._on_verification(state, record)
             case Watermark():
                 _on_watermark(state, record)
             case _:
@@ -211,67 +279,157 @@ class Archive(Machine[ArchiveState]):
         return ()
 
     def open_asks(self, state: ArchiveState) -> Sequence[Ask]:
-        """Ask for the next segment of each track, and for the manifest when both are done."""
+        """Ask for what comes next of each track, for the manifest when both are done, or for the erasure."""
+        if state.is_rejected:
+            return () if state.is_erased else (Ask(f"{_ERASURE}/{state.attempt}", SERVICE),)
         if state.is_complete:
             return ()
-        if state.is_decided and all(_is_stored(own) for _, own in state.tracks()):
-            return (Ask(f"{_MANIFEST}/{state.attempt}", SERVICE),)
+        if self._is_whole(state):
+            return (Ask(f"{_MANIFEST}/{state.version}/{state.attempt}", SERVICE),)
+        nexts = ((track, own, self._next(own)) for track, own in state.tracks())
         return tuple(
-            Ask(f"{track}/{own.stored_until}/{own.attempt}", SERVICE)
-            for track, own in state.tracks()
-            if self._next_end(state, own) is not None
+            Ask(f"{track}/{segment[0]}/{own.versions.get(segment[0], 0)}/{own.attempt}", SERVICE)
+            for track, own, segment in nexts
+            if segment is not None
         )
 
-    def request(self, state: ArchiveState, ask: Ask) -> PutAudio | PutManifest:
-        """Build what to store: a segment under its tone, or the manifest.
+    def request(self, state: ArchiveState, ask: Ask) -> Request:
+        """Build what to do: a segment under its tone, a segment's next version, the manifest, or the erasure.
 
         Raises:
             EngineFault: the ask is not open.
         """
-        if ask.ask_id.startswith(_MANIFEST):
+        kind = _kind(ask)
+        if kind == _ERASURE:
+            return EraseAudio(state.tenant, state.contact_id)
+        if kind == _MANIFEST:
             return self._manifest(state)
-        track = _track_of(ask)
-        own = state.track(track)
-        end = self._next_end(state, own)
-        if end is None:
-            raise EngineFault("the archive was asked for a segment that is not ready")
-        pcm = apply_tone(_samples(own, end), own.stored_until, own.runs())
-        return PutAudio(state.tenant, state.contact_id, track, own.stored_until, pcm.astype("<i2").tobytes())
+        return self._segment(state, _track_of(ask))
 
     def on_reply(self, state: ArchiveState, ask: Ask, answer: object) -> Sequence[Record]:
-        """Move on when the object is stored, and say so; a failure opens the ask again under another id."""
+        """Move on when it is done, and say so; a failure opens the ask again under another id."""
         if ask not in self.open_asks(state):
             return ()
-        is_manifest = ask.ask_id.startswith(_MANIFEST)
-        part = state if is_manifest else state.track(_track_of(ask))
+        kind = _kind(ask)
+        part = state if kind in (_MANIFEST, _ERASURE) else state.track(_track_of(ask))
         if isinstance(answer, Failed):
             part.attempt += 1
             return ()
+        part.attempt = 0
         if isinstance(part, TrackState):
-            self._advance(state, part)
+            self._advance(part)
+        elif kind == _MANIFEST:
+            state.is_complete = state.is_released = True
         else:
-            part.is_complete = True
+            _erased(state)
         stored = (state.customer.stored_until, state.agent.stored_until)
         return (AudioStored(state.tenant, state.contact_id, *stored, is_complete=state.is_complete),)
 
     def replay_from_ms(self, state: ArchiveState) -> int | None:
-        """Ask for the audio that is not stored yet; None once both tracks are."""
+        """Ask for the audio that is not stored yet; None once both tracks are, or it shall not be."""
         waiting = [own.stored_until for _, own in state.tracks() if not _is_stored(own)]
-        return min(waiting) // SAMPLES_PER_MS if waiting else None
+        return min(waiting) // SAMPLES_PER_MS if waiting and not state.is_rejected else None
 
-    def _next_end(self, state: ArchiveState, own: TrackState) -> int | None:
+    def _on_redaction(self, state: ArchiveState, redaction: AudioRedaction) -> None:
+        """Replace what one turn asks for; what is settled stays covered, and more of it may be."""
+        name = redaction.turn_id.removeprefix(redaction.contact_id)
+        # A redaction that no engine has stamped (`rev` 0) cannot be compared.
+        if name in state.turns and 0 < redaction.rev <= state.turns[name].rev:
+            return
+        self._cover(state, name, TurnSpans(redaction.rev, _limits(redaction.spans)))
+
+    def _on_decided(self, state: ArchiveState, decided: DecidedUntil) -> None:
+        if state.is_decided:
+            return
+        state.is_decided = decided.is_end
+        self._settle(state, "customer", decided.customer_sample)
+        self._settle(state, "agent", decided.agent_sample)
+        _forget_settled(state)
+
+    def _on_verification(self, state: ArchiveState, verdict: RedactionVerification) -> None:
+        """Take a verdict; what it covers is added to what earlier ones did, and an erasure is for ever."""
+        if state.is_rejected or 0 < verdict.rev <= state.judged_rev:
+            return
+        state.judged_rev = verdict.rev
+        state.is_verified = verdict.outcome in ("verified", "auto_fixed")
+        earlier = state.turns.get(_VERIFICATION, TurnSpans(0, ())).spans
+        if verdict.spans:
+            self._cover(state, _VERIFICATION, TurnSpans(verdict.rev, (*earlier, *_limits(verdict.spans))))
+        if verdict.outcome == "rejected":
+            state.is_rejected, state.attempt = True, 0
+            for _, own in state.tracks():
+                own.received.chunks.clear()
+
+    def _cover(self, state: ArchiveState, name: str, wanted: TurnSpans) -> None:
+        """Note what one turn asks for, and cover at once what of it is settled already."""
+        state.turns[name] = wanted
+        for track, own in state.tracks():
+            late = [
+                (start, min(end, own.settled_until))
+                for on, start, end in wanted.spans
+                if on == track and start < min(end, own.settled_until)
+            ]
+            self._add(state, own, late)
+        _forget_settled(state)
+
+    def _settle(self, state: ArchiveState, track: Track, until: int) -> None:
+        own = state.track(track)
+        if state.is_decided:
+            until = FOREVER
+        if until <= own.settled_until:
+            return
+        runs = merge_spans(_unsettled(state, track))
+        done = [run for run in runs if run[1] < until]
+        self._add(state, own, done)
+        own.settled_until = max(own.settled_until, min([until, *(start for start, _ in runs[len(done) :])]))
+
+    def _add(self, state: ArchiveState, own: TrackState, runs: list[Span]) -> None:
+        if runs and own.settle(runs, self._config.segment_samples):
+            state.version += 1
+            state.is_complete = False
+
+    def _is_whole(self, state: ArchiveState) -> bool:
+        """Whether everything that a manifest waits for is there."""
+        is_let_out = state.is_verified or state.is_released or not self._config.is_verified_first
+        is_stored = all(_is_stored(own) and not own.behind for _, own in state.tracks())
+        return state.is_decided and is_let_out and is_stored
+
+    def _next(self, own: TrackState) -> Span | None:
+        """Return the segment that a track stores next; what is to be covered again comes first."""
+        if own.behind:
+            return own.behind[0], min(own.behind[0] + self._config.segment_samples, own.stored_until)
+        end = self._next_end(own)
+        return None if end is None else (own.stored_until, end)
+
+    def _next_end(self, own: TrackState) -> int | None:
         """Return the end of the track's next segment, None while it may not be stored."""
         end = own.stored_until + self._config.segment_samples
         if own.end_sample is not None:
             end = min(end, own.end_sample)
-        is_settled = state.is_decided or end <= own.settled_until
-        return end if own.stored_until < end <= own.received.until_sample and is_settled else None
+        return end if own.stored_until < end <= min(own.received.until_sample, own.settled_until) else None
 
-    def _advance(self, state: ArchiveState, own: TrackState) -> None:
-        end = self._next_end(state, own)
+    def _segment(self, state: ArchiveState, track: Track) -> PutAudio | CoverAudio:
+        own = state.track(track)
+        segment = self._next(own)
+        if segment is None:
+            raise EngineFault("the archive was asked for a segment that is not ready")
+        start, end = segment
+        version = own.versions.get(start, 0)
+        if own.behind:
+            runs = tuple(run for run in own.runs() if run[0] < end and run[1] > start)
+            return CoverAudio(state.tenant, state.contact_id, Extent(track, start, end, version), runs)
+        pcm = apply_tone(_samples(own, end), start, own.runs()).astype("<i2").tobytes()
+        is_pending = self._config.is_verified_first and not state.is_released
+        return PutAudio(state.tenant, state.contact_id, track, start, pcm, version, is_pending)
+
+    def _advance(self, own: TrackState) -> None:
+        if own.behind:
+            del own.behind[0]
+            return
+        end = self._next_end(own)
         if end is None:
             raise EngineFault("a segment was stored that was not ready")
-        own.stored_until, own.attempt = end, 0
+        own.stored_until = end
         chunks = own.received.chunks
         for first_sample in [first for first, pcm in chunks.items() if _end(first, pcm) <= end]:
             del chunks[first_sample]
@@ -279,15 +437,17 @@ class Archive(Machine[ArchiveState]):
     def _manifest(self, state: ArchiveState) -> PutManifest:
         length = self._config.segment_samples
         segments = tuple(
-            Extent(track, start, min(start + length, own.stored_until))
+            Extent(track, start, min(start + length, own.stored_until), own.versions.get(start, 0))
             for track, own in state.tracks()
             for start in range(0, own.stored_until, length)
         )
         spans = tuple(Extent(track, *run) for track, own in state.tracks() for run in own.runs())
-        return PutManifest(state.tenant, state.contact_id, segments, spans)
+        return PutManifest(state.tenant, state.contact_id, segments, spans, state.version)
 
 
 def _on_audio(state: ArchiveState, frame: AudioFrame) -> None:
+    if state.is_rejected:
+        return
     for track, own in state.tracks():
         first_sample, pcm = frame.track(track)
         end, received = _end(first_sample, pcm), own.received
@@ -299,34 +459,15 @@ def _on_audio(state: ArchiveState, frame: AudioFrame) -> None:
         received.until_sample = max(received.until_sample, end)
 
 
-def _on_redaction(state: ArchiveState, redaction: AudioRedaction) -> None:
-    """Replace what one turn asks for; what is settled stays."""
-    name = redaction.turn_id.removeprefix(redaction.contact_id)
-    # A redaction that no engine has stamped (`rev` 0) cannot be compared.
-    if state.is_decided or (name in state.turns and 0 < redaction.rev <= state.turns[name].rev):
-        return
-    spans = tuple((span.track, span.start_sample, span.end_sample) for span in redaction.spans)
-    state.turns[name] = TurnSpans(redaction.rev, spans)
-    _forget_settled(state)
+def _limits(spans: Sequence[AudioSpan]) -> tuple[tuple[Track, int, int], ...]:
+    return tuple((span.track, span.start_sample, span.end_sample) for span in spans)
 
 
-def _on_decided(state: ArchiveState, decided: DecidedUntil) -> None:
-    if state.is_decided:
-        return
-    state.is_decided = decided.is_end
-    _settle(state, "customer", decided.customer_sample)
-    _settle(state, "agent", decided.agent_sample)
-    _forget_settled(state)
-
-
-def _settle(state: ArchiveState, track: Track, until: int) -> None:
-    own = state.track(track)
-    if until <= own.settled_until and not state.is_decided:
-        return
-    runs = merge_spans(_unsettled(state, track))
-    done = [run for run in runs if run[1] < until or state.is_decided]
-    own.settle(done)
-    own.settled_until = max(own.settled_until, min([until, *(start for start, _ in runs[len(done) :])]))
+def _erased(state: ArchiveState) -> None:
+    """Forget what was stored; the state stays, so that nothing is stored again."""
+    state.is_erased, state.is_complete = True, False
+    for _, own in state.tracks():
+        own.stored_until, own.behind = 0, []
 
 
 def _unsettled(state: ArchiveState, track: Track) -> Iterator[Span]:
@@ -373,8 +514,12 @@ def _is_stored(own: TrackState) -> bool:
     return own.end_sample is not None and own.stored_until >= own.end_sample
 
 
+def _kind(ask: Ask) -> str:
+    return ask.ask_id.partition("/")[0]
+
+
 def _track_of(ask: Ask) -> Track:
-    return "customer" if ask.ask_id.startswith("customer") else "agent"
+    return "customer" if _kind(ask) == "customer" else "agent"
 
 
 def _end(first_sample: int, pcm: bytes) -> int:

@@ -14,7 +14,18 @@ from typing import Final
 
 from pipeline.machine import Machine
 from pipeline.redaction.again import obey
-from pipeline.redaction.cover import Heard, Line, audio_spans, beginning, groups, lines_of, text_spans, tokens
+from pipeline.redaction.cover import (
+    CARD_KINDS,
+    SEGMENT_LEAD_SAMPLES,
+    Heard,
+    Line,
+    audio_spans,
+    beginning,
+    groups,
+    lines_of,
+    text_spans,
+    tokens,
+)
 from pipeline.redaction.detect import Detector, Open, Profile, Verdict, no_masks
 from pipeline.redaction.reading import Reading
 from topics.records import (
@@ -222,14 +233,28 @@ class Redactor(Machine[RedactorState]):
                 heard.masks = _thawed(heard, masks, state.decided(heard.track))
                 is_changed = True
             heard.masks = _commanded(heard, state.commanded.get(heard.turn_id, ()))
-        if current is not None and not is_changed and not any(current.masks) and not current.audio:
+        if current is not None and not is_changed and self._is_plain(current):
             return [*self._published(state, tenant, current, None), *guidance]
-        lines = lines_of(state.heard)
+        lines = lines_of(state.heard, self._asked(state.heard))
         order = sorted(state.heard, key=lambda heard: heard is not current)
         turns = [
             record for heard in order for record in self._republished(state, tenant, heard, lines, heard is current)
         ]
         return [*turns, *guidance]
+
+    def _is_plain(self, heard: Heard) -> bool:
+        """Say whether a turn asks for no cover, of itself or of what others left out."""
+        return bool(heard.texts) and not any(heard.masks) and not heard.audio and not self._asked([heard])
+
+    def _asked(self, window: Sequence[Heard]) -> list[tuple[int, int]]:
+        """Say when a card is asked for or announced, by more than a single everyday word."""
+        readings = ((turn, self._readings.of(turn)) for turn in window)
+        return [
+            (turn.starts[label.first], turn.ends[label.last])
+            for turn, reading in readings
+            for label in reading.labels
+            if label.kind in CARD_KINDS and not label.is_weak
+        ]
 
     def _republished(
         self, state: RedactorState, tenant: str, heard: Heard, lines: dict[Track, Line], is_current: bool
@@ -242,6 +267,8 @@ class Redactor(Machine[RedactorState]):
             heard.spans = spans
             heard.redaction_rev += 1
             return self._published(state, tenant, heard, lines)
+        if not heard.texts and heard.first_sample - SEGMENT_LEAD_SAMPLES < state.decided(heard.track):
+            return ()  # a card that is found later adds no cover to what is decided
         return self._audio(tenant, heard, lines)
 
     def _published(

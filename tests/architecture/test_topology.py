@@ -168,7 +168,7 @@ def test_restricted_data_reaches_no_service_but_those_with_a_reason() -> None:
 def test_the_archive_reads_raw_audio_beside_what_redaction_decided() -> None:
     # The exception: it reads restricted audio, and `audio.redactions` carries decided-until.
     (archive,) = (stage for stage in STAGES if stage.name == "archive")
-    assert ("audio.frames", "audio.redactions") == archive.inputs
+    assert ("audio.frames", "audio.redactions", "redaction.verifications") == archive.inputs
     assert ("audio.stored",) == archive.outputs
     assert (REDACTION,) == TOPICS["audio.redactions"].producers
 

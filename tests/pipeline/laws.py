@@ -110,7 +110,7 @@ def of_law(outcome: Outcome, law: str) -> Outcome:
     written, audio = outcome
     return (
         {place: record for place, record in written.items() if place[1] == key},
-        {place: put for place, put in audio.items() if getattr(put, "contact_id", "") == contact(law)},
+        {name: content for name, content in audio.items() if f"/contact={contact(law)}/" in str(name)},
     )
 
 

@@ -8,10 +8,10 @@ from pathlib import Path
 from connectors import files, policies
 from connectors.files import Call
 from connectors.scripted import ScriptedAsr
-from pipeline.stages.archive import PutAudio, PutManifest, Stored
 from pipeline.stages.capture import Heard, Listen
 from pipeline.topology import STAGES
 from tests.simulation.remembered import REMEMBERING
+from tests.simulation.shelf import Shelf
 from tests.simulation.world import Answer, Event, Script
 from topics.keys import contact_key
 from topics.records import (
@@ -135,19 +135,6 @@ def whole(contact: str = "demo") -> dict[str, Script]:
         name: Script(REMEMBERING, POLICIES, tuple(Event(topic, key, record) for topic, record in records), services)
         for name, records in calls.items()
     }
-
-
-class Shelf:
-    """Keeps the objects that the archive stores, by what they hold."""
-
-    def __init__(self) -> None:
-        self.stored: dict[object, object] = {}
-
-    def __call__(self, request: object) -> object:
-        assert isinstance(request, PutAudio | PutManifest)
-        audio = (request.track, request.first_sample) if isinstance(request, PutAudio) else ("manifest", 0)
-        self.stored[request.contact_id, *audio] = request
-        return Stored()
 
 
 def stream(request: object) -> object:

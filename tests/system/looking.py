@@ -4,6 +4,7 @@ import json
 import urllib.request
 from pathlib import Path
 from typing import Any
+from urllib.parse import unquote
 
 import numpy as np
 import psycopg
@@ -14,7 +15,7 @@ from redis import Redis
 
 from bench.screen import Screen
 from bench.watched import WatchedDemo
-from connectors import files
+from connectors import objects, places
 from pipeline.engines.tables import read_whole
 from topics import clients, codec, deadletters
 from topics.catalogue import TOPICS
@@ -110,9 +111,15 @@ def _text(value: bytes) -> str:
     return "audio" if isinstance(record, AudioFrame) else json.dumps(codec.to_json(record))
 
 
-def stored_audio(objects: Path) -> dict[tuple[str, int], NDArray[np.int16]]:
+def stored_audio(root: Path) -> dict[tuple[str, int], NDArray[np.int16]]:
     """The samples of each stored segment, by track and first sample."""
+    place = places.folder(root, None)
     return {
-        (path.parent.name.removeprefix("track="), int(path.stem.split("-")[1])): files.read_wav(path)
-        for path in sorted(objects.rglob("*.wav"))
+        (segment.track, segment.start_sample): np.frombuffer(pcm, "<i2")
+        for path in sorted(root.rglob("key"))
+        for segment, pcm in objects.read(place, _id(path.parent.parent), _id(path.parent))
     }
+
+
+def _id(folder: Path) -> str:
+    return unquote(folder.name.partition("=")[2])

@@ -12,19 +12,20 @@ from pathlib import Path
 import pytest
 from confluent_kafka import TopicPartition
 
+from connectors import objects
 from connectors.objects import contact_folder
 from pipeline import app, environment, settings
 from pipeline.engines.memory import MemoryLog
 from pipeline.errors import InputError
 from pipeline.settings import Settings
-from pipeline.stages.archive import PutAudio
 from pipeline.supervisor import Supervisor
 from pipeline.topology import STAGES
 from tests.pipeline.engines.stations import LIMIT_S, Place
 from tests.pipeline.engines.test_supervised import are_ready, send, shares, wait
 from tests.simulation import scripts
 from tests.simulation.crashes import quiet
-from tests.simulation.outcome import Finals, broken_promises, finals, stored
+from tests.simulation.outcome import Finals, broken_promises, finals
+from tests.simulation.shelf import Shelf
 from tests.simulation.world import Script, Services
 from tests.system.commands import DEMO, REFERENCE, SCRIPTED
 from tests.system.commands import place as shell_of
@@ -132,7 +133,7 @@ def test_killed_in_mid_call_nothing_is_lost(
     pause_s = wait("restarted", lambda: supervisor.restarts == len(groups) and are_ready(supervisor))
     send(own, script.events[half:])
     expect_rising_epochs(expect(loaded, expected_of(script)))
-    manifest = contact_folder(loaded.objects_dir, scripts.TENANT, "demo") / "manifest.json"
+    manifest = loaded.objects_dir / contact_folder(scripts.TENANT, "demo") / "manifest-v0000.json"
     wait("archived", manifest.is_file)
     assert audio_of(quiet(script).services) == {
         at: pcm.tobytes() for at, pcm in stored_audio(loaded.objects_dir).items()
@@ -143,11 +144,12 @@ def test_killed_in_mid_call_nothing_is_lost(
 
 def audio_of(services: Services) -> dict[tuple[str, int], bytes]:
     """The samples that the archive of the quiet run has stored."""
-    objects = stored(services)
-    assert isinstance(objects, dict)
-    audio = [put for put in objects.values() if isinstance(put, PutAudio)]
-    assert any(any(put.pcm) for put in audio)
-    return {(put.track, put.first_sample): put.pcm for put in audio}
+    shelf = services["objects"]
+    assert isinstance(shelf, Shelf)
+    segments = objects.read(shelf.place, scripts.TENANT, "demo")
+    audio: dict[tuple[str, int], bytes] = {(one.track, one.start_sample): pcm for one, pcm in segments}
+    assert any(any(pcm) for pcm in audio.values())
+    return audio
 
 
 def test_joined_and_killed_it_ends_as_in_the_quiet_run(loaded: Settings, supervisor: Supervisor) -> None:

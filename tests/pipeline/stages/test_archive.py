@@ -5,6 +5,7 @@ machine says, as an engine does.
 """
 
 from collections.abc import Iterable, Sequence
+from typing import Literal
 
 import numpy as np
 import pytest
@@ -19,9 +20,12 @@ from pipeline.stages.archive import (
     Archive,
     ArchiveConfig,
     ArchiveState,
+    CoverAudio,
+    EraseAudio,
     Extent,
     PutAudio,
     PutManifest,
+    Request,
     Stored,
 )
 from topics.records import (
@@ -33,9 +37,12 @@ from topics.records import (
     ContactEvent,
     DecidedUntil,
     Record,
+    RedactionVerification,
     Track,
     Watermark,
 )
+
+Outcome = Literal["verified", "auto_fixed", "needs_review", "rejected"]
 
 pytestmark = pytest.mark.unit
 
@@ -77,12 +84,15 @@ class Shelf:
     def __init__(self, failures: int = 0) -> None:
         self.failures = failures
         self.objects: list[PutAudio | PutManifest] = []
+        self.asked: list[Request] = []
 
-    def answer(self, request: PutAudio | PutManifest) -> object:
+    def answer(self, request: Request) -> object:
         if self.failures:
             self.failures -= 1
             return Failed("full")
-        self.objects.append(request)
+        self.asked.append(request)
+        if isinstance(request, PutAudio | PutManifest):
+            self.objects.append(request)
         return Stored()
 
 
@@ -127,7 +137,7 @@ def track_of(objects: Sequence[PutAudio | PutManifest], track: Track) -> NDArray
         (put for put in objects if isinstance(put, PutAudio) and put.track == track),
         key=lambda put: put.first_sample,
     )
-    assert [put.first_sample for put in pieces] == [0, *(put.end_sample for put in pieces)][:-1] or not pieces
+    assert [put.first_sample for put in pieces] == [0, *(put.extent.end_sample for put in pieces)][:-1] or not pieces
     return np.frombuffer(b"".join(put.pcm for put in pieces), "<i2")
 
 
@@ -143,7 +153,9 @@ def test_contact_is_stored_in_segments_and_a_manifest_last() -> None:
 
 def test_nothing_is_stored_at_or_beyond_what_is_decided() -> None:
     assert play([*audio(), decided(SEGMENT - 1)]) == []
-    assert [put.end_sample for put in play([*audio(), decided(SEGMENT)]) if isinstance(put, PutAudio)] == [SEGMENT]
+    assert [put.extent.end_sample for put in play([*audio(), decided(SEGMENT)]) if isinstance(put, PutAudio)] == [
+        SEGMENT
+    ]
 
 
 def test_segment_waits_for_a_span_that_may_still_grow() -> None:
@@ -201,6 +213,99 @@ def test_empty_set_withdraws_spans() -> None:
     assert np.array_equal(track_of(play([*audio(), *records, ALL_DECIDED]), "customer"), CUSTOMER)
 
 
+def late(*extra: Record, config: ArchiveConfig | None = None) -> list[Request]:
+    """What is asked of a contact that is whole and then hears something."""
+    machine, shelf = Archive(config or ArchiveConfig(SEGMENT)), Shelf()
+    state = machine.state()
+    told: list[Record] = [spans("0", (100, 200), rev=1), *audio(), ALL_DECIDED, *extra]
+    for record in told:
+        machine.on_record(state, record)
+        serve(machine, state, shelf)
+    return shelf.asked
+
+
+def test_late_span_covers_what_is_stored_and_the_manifest_follows() -> None:
+    runs = ((100, 200), (750, 1_000))
+    changed = (Extent("customer", 0, 800, 1), Extent("customer", 800, 1_600, 1), Extent("customer", 1_600, 2_000))
+    agent = (Extent("agent", 0, 800), Extent("agent", 800, 1_600), Extent("agent", 1_600, 2_000))
+    assert late(spans("1", (750, 1_000), rev=2))[-3:] == [
+        CoverAudio("local", "c1", Extent("customer", 0, 800, 1), runs),
+        CoverAudio("local", "c1", Extent("customer", 800, 1_600, 1), runs[1:]),
+        PutManifest("local", "c1", (*changed, *agent), tuple(Extent("customer", *run) for run in runs), 1),
+    ]
+
+
+@pytest.mark.parametrize(
+    "nothing_more", [spans("0", (100, 200), rev=2), spans("1", (120, 180), rev=2), spans("0", rev=2)]
+)
+def test_late_redaction_that_covers_no_more_changes_nothing(nothing_more: AudioRedaction) -> None:
+    assert late() == late(nothing_more)
+
+
+def test_span_beyond_what_is_decided_is_not_late() -> None:
+    told: list[Record] = [decided(SEGMENT + 50), spans("0", (SEGMENT + 100, SEGMENT + 200), rev=1), ALL_DECIDED]
+    assert {0} == {put.version for put in play([*told, *audio()])}
+
+
+def test_version_counts_what_is_late_even_if_it_was_not_stored_yet() -> None:
+    told: list[Record] = [spans("0", (100, 200), rev=1), decided(SEGMENT), spans("1", (300, 400), rev=2)]
+    (put,) = [put for put in play([*told, *audio()]) if isinstance(put, PutAudio)]
+    assert (1, Extent("customer", 0, SEGMENT, 1)) == (put.version, put.extent)
+
+
+VERIFIED_FIRST = ArchiveConfig(SEGMENT, is_verified_first=True)
+
+
+def verdict(outcome: Outcome, *limits: tuple[int, int], rev: int = 1) -> RedactionVerification:
+    covered = tuple(AudioSpan("customer", start, end, "PII") for start, end in limits)
+    return RedactionVerification("local", "c1", 0, outcome, covered, 24, len(covered), rev)
+
+
+def test_unverified_audio_is_pending_and_has_no_manifest() -> None:
+    for extra in ((), (verdict("needs_review"),)):
+        asked = late(*extra, config=VERIFIED_FIRST)
+        assert [True] * 6 == [put.is_pending for put in asked if isinstance(put, PutAudio)]
+        assert 6 == len(asked)
+
+
+def test_verified_audio_is_let_out_by_the_manifest() -> None:
+    asked = late(verdict("needs_review"), verdict("verified", rev=2), config=VERIFIED_FIRST)
+    assert isinstance(asked[-1], PutManifest)
+    assert 7 == len(asked)
+
+
+def test_older_verdict_does_not_let_out() -> None:
+    asked = late(verdict("needs_review", rev=2), verdict("verified"), config=VERIFIED_FIRST)
+    assert not any(isinstance(request, PutManifest) for request in asked)
+
+
+def test_fixed_audio_is_covered_before_it_is_let_out() -> None:
+    *_, cover, manifest = late(verdict("auto_fixed", (300, 400)), config=VERIFIED_FIRST)
+    assert cover == CoverAudio("local", "c1", Extent("customer", 0, 800, 1), ((100, 200), (300, 400)))
+    assert isinstance(manifest, PutManifest)
+    assert 1 == manifest.version
+
+
+def test_spans_of_two_verdicts_are_both_covered_whenever_they_come() -> None:
+    told = [verdict("auto_fixed", (300, 400)), verdict("verified", (500, 600), rev=2)]
+    stored = track_of(play([*told, *audio(), ALL_DECIDED]), "customer")
+    assert np.array_equal(stored, apply_tone(CUSTOMER, 0, [(300, 400), (500, 600)]))
+
+
+@pytest.mark.parametrize("config", [None, VERIFIED_FIRST])
+def test_rejected_audio_is_erased_for_good(config: ArchiveConfig | None) -> None:
+    asked = late(verdict("rejected"), verdict("verified", rev=2), *audio(), config=config)
+    assert EraseAudio("local", "c1") == asked[-1]
+    assert 1 == sum(isinstance(request, EraseAudio) for request in asked)
+
+
+def test_audio_after_a_rejection_is_not_kept() -> None:
+    state = ArchiveState()
+    for record in (verdict("rejected"), *audio()):
+        Archive().on_record(state, record)
+    assert {} == state.customer.received.chunks
+
+
 def test_failure_is_asked_again_under_another_id() -> None:
     machine = Archive(ArchiveConfig(SEGMENT))
     state = machine.state()
@@ -209,7 +314,7 @@ def test_failure_is_asked_again_under_another_id() -> None:
     (first,) = machine.open_asks(state)
     assert () == machine.on_reply(state, first, Failed("full"))
     (second,) = machine.open_asks(state)
-    assert (first, second) == (Ask("customer/0/0", "objects"), Ask("customer/0/1", "objects"))
+    assert (first, second) == (Ask("customer/0/0/0", "objects"), Ask("customer/0/0/1", "objects"))
 
 
 def test_each_answer_says_how_far_the_tracks_are_stored_and_the_last_that_all_is() -> None:
@@ -236,14 +341,14 @@ def test_answer_to_a_closed_ask_changes_nothing() -> None:
     machine = Archive(ArchiveConfig(SEGMENT))
     state = machine.state()
     before = machine.snapshot(state)
-    machine.on_reply(state, Ask("customer/0/0", "objects"), Stored())
+    machine.on_reply(state, Ask("customer/0/0/0", "objects"), Stored())
     assert machine.snapshot(state) == before
 
 
 def test_request_for_a_segment_that_is_not_ready_is_a_fault() -> None:
     machine = Archive()
     with pytest.raises(EngineFault):
-        machine.request(machine.state(), Ask("customer/0/0", "objects"))
+        machine.request(machine.state(), Ask("customer/0/0/0", "objects"))
 
 
 def test_audio_is_read_again_from_what_is_not_stored() -> None:

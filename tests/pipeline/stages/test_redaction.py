@@ -98,6 +98,33 @@ def test_later_revision_of_a_final_withdraws_its_audio() -> None:
     assert [len(row.spans) for row in audio] == [1, 0]
 
 
+CARD_ASKED = "your card number please"
+WHOLE = AudioSpan("customer", 12_000 * 8 - 2_400, 13_000 * 8, "PII")
+
+
+def _covered(*turns: Turn, profile: Profile | None = None) -> list[AudioSpan]:
+    """What the last word on each turn's audio covers."""
+    outputs = _outputs([*turns], profile=profile)
+    newest = {output.turn_id: output.spans for output in outputs if isinstance(output, AudioRedaction)}
+    return [span for found in newest.values() for span in found]
+
+
+def test_speech_without_words_is_covered_while_a_card_is_open() -> None:
+    silent = _turn("", 12_000)
+    assert [WHOLE] == _covered(_turn(CARD_ASKED, 8_000, "agent"), silent)
+    assert [WHOLE] == _covered(silent, _turn(CARD_ASKED, 8_000, "agent"))
+    assert WHOLE in _covered(_turn(CARD_ASKED, 1_000, "agent"), _turn("four one one one", 9_000), silent)
+
+
+def test_speech_without_words_stays_where_no_card_is_open() -> None:
+    silent = _turn("", 12_000)
+    assert [] == _covered(_turn("how are you today", 8_000, "agent"), silent)
+    assert [] == _covered(silent, _turn(CARD_ASKED, 20_000, "agent"))
+    assert [] == _covered(_turn(CARD_ASKED, 8_000, "agent"), _turn("", 60_000))
+    no_cards = Profile(types=frozenset({"NAME"}))
+    assert [] == _covered(_turn(CARD_ASKED, 8_000, "agent"), silent, profile=no_cards)
+
+
 def test_completed_card_changes_the_type_of_earlier_turns() -> None:
     parts = ["four one one one", "one one one one one one", "one one one one one one"]
     outputs = _outputs([_turn(text, 4_000 * place) for place, text in enumerate(parts)])
