@@ -67,6 +67,15 @@ class Settings(BaseSettings):
     )
     kvs_endpoint_url: str = Field("", description="where Kinesis Video Streams is asked; empty means the region's own")
     objects_dir: Path = Field(Path(".trunkline/objects"), description="where redacted audio is stored")
+    receipt_key: SecretStr = Field(
+        SecretStr(""),
+        description="key of receipts, 64 hexadecimal digits, the same in every process that redacts, stores or shows;"
+        " empty means .trunkline/receipt.key, made at the first use",
+    )
+    audit_dir: Path = Field(
+        Path(".trunkline/audit"),
+        description="where group audit chains receipts, and `trunkline audit verify` looks for them",
+    )
     postgres_dsn: SecretStr = Field(SecretStr(""), description="PostgreSQL; empty means none")
     redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey; empty means none")
     contact_record_wait_s: int = Field(
