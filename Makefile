@@ -40,6 +40,7 @@ soak: setup  ## what is too long for test; writes reports to bench/results
 	SOAK=1 $(BIN)/python -m pytest tests/system/test_capture.py
 	SOAK=1 $(BIN)/python -m pytest tests/connectors/deepgram/test_cuts.py
 	SOAK=1 $(BIN)/python -m pytest tests/pipeline/engines/test_supervised.py -k zombie
+	SOAK=1 $(BIN)/python -m pytest tests/pipeline/engines/test_canaries.py
 	SOAK=1 $(BIN)/python -m pytest tests/system/test_call.py -k recorded
 	$(BIN)/uv pip install --quiet --python $(BIN)/python --group soak
 	$(BIN)/python -m tests.connectors.kvs.fuzz --seconds 600

@@ -12,18 +12,21 @@ from typing import TYPE_CHECKING, Any, Protocol
 from pydantic import SecretStr
 
 from connectors.base import Sink
-from pipeline import recognisers
+from pipeline import receipt_key, recognisers
 from pipeline.audio.webrtc import Webrtc
+from pipeline.egress import UNGATED, Gate, guarded
 from pipeline.engines import sink, source
 from pipeline.engines.kafka import KafkaWorker, WorkerConfig
 from pipeline.engines.services import Service
 from pipeline.errors import InputError
 from pipeline.machine import Machine
 from pipeline.progress import Progress
+from pipeline.receipts import Receipts
 from pipeline.runners import GatewayRunner, LoopRunner
 from pipeline.settings import Settings
 from pipeline.stages.archive import Archive, ArchiveConfig
 from pipeline.stages.asr import Asr, AsrConfig
+from pipeline.stages.redaction import Redactor
 from pipeline.stages.vad import Vad
 from pipeline.topology import STAGES, Stage, group_names, group_of
 from topics import generations
@@ -34,7 +37,8 @@ if TYPE_CHECKING:  # it imports faust, which is an extra, and botocore, which ta
     from pipeline.engines.faust import FaustWorker
 
 _ADDRESSES = {"postgres": "postgres_dsn", "redis": "redis_url"}
-SINKS = tuple(_ADDRESSES)
+AUDIT = "audit"
+SINKS = (*_ADDRESSES, AUDIT)
 GATEWAY = "gateway"
 CONTACT_EVENTS = source.GROUP
 EVERYWHERE = (GATEWAY, CONTACT_EVENTS)  # one worker is at home in all generations of topics
@@ -69,7 +73,7 @@ def worker(settings: Settings, group: str, generation: int, number: int, progres
     if group == CONTACT_EVENTS:
         return LoopRunner(_reading(settings, config, progress))
     if group in SINKS:
-        return LoopRunner(_writing(_sink(settings, group), config, progress))
+        return LoopRunner(_writing(_sink(settings, group, config.prefix), gate(settings), config, progress))
     if settings.engine == "faust":
         return faust_worker(settings, group, number, progress)
     rows = group_of(group, stages(settings))
@@ -122,12 +126,15 @@ def check_group(settings: Settings, group: str) -> None:
 
     Raises:
         InputError: the name is none of `GROUPS`, a store's address is not set, the feeds' file is wrong, the recogniser
-            is unknown, the engine cannot run, or the bucket, keys or AWS credentials are missing.
+            is unknown, the engine cannot run, the bucket, keys or AWS credentials are missing, or the key of receipts
+            is none.
     """
     if group not in GROUPS:
         raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
     if group == CONTACT_EVENTS:
         _feeds(settings)
+    if group in (*SINKS, GATEWAY) or group in group_names() and "redaction" in _names(group):
+        gate(settings)
     if group in _ADDRESSES:
         _required(settings, _ADDRESSES[group])
     if group in group_names():
@@ -140,11 +147,19 @@ def check_group(settings: Settings, group: str) -> None:
             place(settings)
 
 
+def _names(group: str) -> tuple[str, ...]:
+    return tuple(stage.name for stage in group_of(group).stages)
+
+
 def stages(settings: Settings) -> tuple[Stage, ...]:
     """Return the rows of the topology, with machines as the settings ask for them."""
     asr = AsrConfig(streaming=recognisers.streaming(settings))
     archive = ArchiveConfig(is_verified_first=settings.archive_release == "verified")
-    machines: dict[str, Callable[[], Machine[Any]]] = {"asr": partial(Asr, asr), "archive": partial(Archive, archive)}
+    machines: dict[str, Callable[[], Machine[Any]]] = {
+        "asr": partial(Asr, asr),
+        "archive": partial(Archive, archive),
+        "redaction": partial(Redactor, receipts=Receipts(receipt_key.of(settings))),
+    }
     if settings.vad == "webrtcvad":
         machines["vad"] = partial(Vad, model=Webrtc())
     return tuple(replace(stage, machine=machines.get(stage.name, stage.machine)) for stage in STAGES)
@@ -166,12 +181,29 @@ def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = Tru
         "asr": lambda: recognisers.make(settings, is_paced=is_paced),
         "objects": lambda: _objects(settings),
     }
-    return {name: makers[name]() for name in names}
+    made = {name: makers[name]() for name in names}
+    guard = guarded(gate(settings)) if made.keys() - UNGATED else None
+    return {name: guard(one) if guard and name not in UNGATED else one for name, one in made.items()}
 
 
-def _writing(store: Sink, config: WorkerConfig, progress: Progress) -> Callable[[threading.Event], None]:
+def gate(settings: Settings) -> Gate:
+    """Make the gate that records pass on their way out.
+
+    Raises:
+        InputError: the key of receipts is no key, or its file cannot be made.
+    """
+    return Gate(Receipts(receipt_key.of(settings)))
+
+
+def _writing(store: Sink, gate: Gate, config: WorkerConfig, progress: Progress) -> Callable[[threading.Event], None]:
     return partial(
-        sink.run, store, config.bootstrap, config.prefix, instance_id=config.member, on_progress=progress.note
+        sink.run,
+        store,
+        config.bootstrap,
+        config.prefix,
+        gate=gate,
+        instance_id=config.member,
+        on_progress=progress.note,
     )
 
 
@@ -206,8 +238,8 @@ def _feeds(settings: Settings) -> list[source.Feed]:
     ]
 
 
-def _sink(settings: Settings, name: str) -> Sink:
-    """Make a store's sink.
+def _sink(settings: Settings, name: str, prefix: str) -> Sink:
+    """Make a store's sink; `prefix` is that of its topics.
 
     Raises:
         InputError: the setting with its address is missing.
@@ -216,6 +248,10 @@ def _sink(settings: Settings, name: str) -> Sink:
         from connectors.postgres import PostgresSink
 
         return PostgresSink(_required(settings, "postgres_dsn"), record_wait_s=settings.contact_record_wait_s)
+    if name == AUDIT:
+        from connectors.audit import AuditSink
+
+        return AuditSink(settings.audit_dir, prefix, receipt_key.of(settings))
     from connectors.redis import RedisGuidanceSink
 
     return RedisGuidanceSink(_required(settings, "redis_url"), settings.topic_prefix)
@@ -236,7 +272,7 @@ def _gateway(settings: Settings) -> Callable[[Callable[[int], None]], Awaitable[
         settings.kafka_bootstrap,
         settings.topic_prefix,
         settings.redis_url.get_secret_value() or None,
-        "127.0.0.1",
+        gate(settings),
         settings.gateway_port,
     )
 

@@ -36,6 +36,8 @@ kvs_app = typer.Typer(no_args_is_help=True, help="Kinesis Video Streams, the sou
 app.add_typer(kafka_app, name="kafka")
 app.add_typer(topics_app, name="topics")
 app.add_typer(kvs_app, name="kvs")
+audit_app = typer.Typer(no_args_is_help=True, help="The chained receipts of what was redacted.")
+app.add_typer(audit_app, name="audit")
 
 Customer = Annotated[Path, typer.Option(help="WAV of the customer's track: mono, 8 kHz, 16-bit PCM or G.711.")]
 Agent = Annotated[Path, typer.Option(help="WAV of the agent's track.")]
@@ -232,7 +234,7 @@ def explain(
 
 @app.command()
 def run(
-    group: Annotated[str, typer.Option(help="capture, speech, language, archive, postgres, redis or gateway.")],
+    group: Annotated[str, typer.Option(help="capture, speech, language, archive, postgres, redis, audit or gateway.")],
     workers: Annotated[int, typer.Option(min=1, help="Worker processes on this machine.")] = 1,
     engine: Annotated[str | None, typer.Option(help="kafka (the default) or faust.")] = None,
 ) -> None:
@@ -456,6 +458,29 @@ def topics_apply() -> None:
     growth.apply(loaded, steps)
     for line in steps.lines():
         print(line)
+
+
+@audit_app.command("verify")
+def audit_verify(
+    folder: Annotated[Path | None, typer.Argument(help="Folder of the chains; default: the setting audit_dir.")] = None,
+) -> None:
+    """Read every chain to its end; exit 3 names the first place that was changed, or the end that is missing.
+
+    Example: trunkline audit verify
+    """
+    from connectors import audit
+    from pipeline import receipt_key, settings
+
+    loaded = settings.load()
+    place = folder or loaded.audit_dir
+    if not place.is_dir():
+        raise InputError(f"{place} is no folder")
+    try:
+        found = audit.verify(place, receipt_key.of(loaded))
+    except OSError as error:
+        raise PeerUnavailable(f"cannot read {place}: {error.strerror}") from None
+    for name, head in found.items():
+        print(f"{name}: {head.lines} lines, last offset {head.offset}")
 
 
 def demo_file(name: str) -> Path:

@@ -5,7 +5,8 @@ Two questions split it: whose fault is it, and is it worth trying again?
     TrunklineError
     +-- InputError            the user's: knowable before work starts; never retried; exit 2
     +-- RecordRefused         the record's: undecodable or against its schema's promise; dead-lettered
-    |   `-- FrameGap          a sample counter that jumps back
+    |   |-- FrameGap          a sample counter that jumps back
+    |   `-- EgressRefused     it may not leave: nothing proves that redaction wrote it
     +-- PeerUnavailable       the world's: broker, store or port; retried with backoff; exit 1 when it ends a command
     |   `-- Fenced            the world's: another owner has taken over; this one stops, never retried
     +-- DifferenceFound       a check found a difference; exit 3
@@ -29,6 +30,10 @@ class RecordRefused(TrunklineError):
 
 class FrameGap(RecordRefused):
     """An audio record whose first sample jumps in a way that its track cannot explain."""
+
+
+class EgressRefused(RecordRefused):
+    """A record that may not be stored, shown or sent to a model."""
 
 
 class PeerUnavailable(TrunklineError):

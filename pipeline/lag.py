@@ -58,10 +58,11 @@ class _Place:
 
 def inputs() -> dict[str, tuple[str, ...]]:
     """Name each group's input topics."""
+    from connectors.audit import AuditSink
     from connectors.postgres import PostgresSink
     from connectors.redis import RedisGuidanceSink
 
-    stored = dict(zip(SINKS, (PostgresSink.topics, RedisGuidanceSink.topics), strict=True))
+    stored = dict(zip(SINKS, (PostgresSink.topics, RedisGuidanceSink.topics, AuditSink.topics), strict=True))
     return {name: group_of(name).inputs for name in group_names()} | stored
 
 

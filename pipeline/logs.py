@@ -1,4 +1,7 @@
-"""Logs: JSON lines on stderr. Text is static; values travel as fields, and no field holds speech."""
+"""Logs: JSON lines on stderr. Text is static; values travel as fields, and no field holds speech.
+
+`tests/architecture/test_static_text.py` has the fields, and the rule for errors.
+"""
 
 import logging
 import sys

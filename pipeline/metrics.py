@@ -11,6 +11,9 @@ from topics.records import Record, RedactedTurn, SegmentWords, SpeechMark
 RECORDS_IN = Counter("trunkline_records_in", "Records read.", ["group", "topic"])
 RECORDS_OUT = Counter("trunkline_records_out", "Records written.", ["group", "topic"])
 RECORDS_DEAD = Counter("trunkline_records_dead", "Records sent to a dead-letter topic.", ["group", "topic"])
+EGRESS_REFUSED = Counter(
+    "trunkline_egress_refused", "Records that nothing proves to be redacted: not stored, shown or sent.", ["place"]
+)
 LATENCY = Histogram(
     "trunkline_latency_seconds",
     "From the broker time of the group's input record to the hand-over of the output to the producer.",

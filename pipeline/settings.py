@@ -79,6 +79,15 @@ class Settings(BaseSettings):
     archive_release: Literal["decided", "verified"] = Field(
         "decided", description="when redacted audio is let out: once redaction has decided, or once it is verified too"
     )
+    receipt_key: SecretStr = Field(
+        SecretStr(""),
+        description="key of receipts, 64 hexadecimal digits, the same in every process that redacts, stores or shows;"
+        " empty means .trunkline/receipt.key, made at the first use",
+    )
+    audit_dir: Path = Field(
+        Path(".trunkline/audit"),
+        description="where group audit chains receipts, and `trunkline audit verify` looks for them",
+    )
     postgres_dsn: SecretStr = Field(SecretStr(""), description="PostgreSQL; empty means none")
     redis_url: SecretStr = Field(SecretStr(""), description="Redis or Valkey; empty means none")
     contact_record_wait_s: int = Field(

@@ -70,7 +70,7 @@ STAGES: tuple[Stage, ...] = (
         "redaction",
         "language",
         ("transcript.raw", "guidance.drafts", "redaction.commands"),
-        ("transcript.redacted", "audio.redactions", "guidance"),
+        ("transcript.redacted", "audio.redactions", "redaction.receipts", "guidance"),
         Redactor,
     ),
     Stage(

@@ -192,6 +192,14 @@ CATALOGUE: tuple[Topic, ...] = (
         consumers=("gateway", "redis", "postgres"),
     ),
     Topic(
+        "redaction.receipts",
+        (records.Receipt,),
+        "control",
+        7 * DAY_MS,
+        producers=("redaction",),
+        consumers=("audit",),
+    ),
+    Topic(
         "guidance.feedback",
         (records.GuidanceFeedback,),
         "redacted",

@@ -380,6 +380,20 @@ class TextSpan:
 
 
 @dataclass(frozen=True, slots=True)
+class Proof:
+    """That redaction has written the record it stands in; `pipeline/receipts.py` makes and checks it."""
+
+    source: str  # HMAC-SHA256 of what the record was made of, hexadecimal
+    source_rev: int  # revision of that
+    detector: str  # version of the rules
+    profile: str  # version of the tenant's choice among them
+    mac: str  # HMAC-SHA256 of the whole receipt, hexadecimal
+
+
+NO_PROOF = Proof("", 0, "", "", "")
+
+
+@dataclass(frozen=True, slots=True)
 class RedactedTurn:
     """One turn with each sensitive run of words replaced by one `[TYPE]` token."""
 
@@ -402,6 +416,7 @@ class RedactedTurn:
     gap: str = ""  # of the turn; what is said on hold is not shown
     stable_words: int = 0  # as of the turn, `[TYPE]` counted as one
     is_backchannel: bool = False
+    proof: Proof = NO_PROOF  # without it nothing that shows or stores takes the record
 
     @property
     def text(self) -> str:
@@ -655,10 +670,35 @@ class Guidance:
     cause_id: str
     hints: tuple[Hint, ...]
     rev: int = 0
+    proof: Proof = NO_PROOF  # as a turn's
 
     @property
     def identity(self) -> Hashable:
         return (self.schema, self.cause_id)
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """What redaction has made a record of; the same for the same content, whichever worker wrote it."""
+
+    schema: ClassVar[str] = "receipt"
+    tenant: str
+    contact_id: str
+    leg: int
+    kind: str  # schema of the record
+    subject: str  # the record's turn or cause
+    redaction_rev: int  # the turn's; 0 for guidance
+    source: str  # HMAC-SHA256 of what it was made of, hexadecimal
+    source_rev: int
+    output: str  # SHA-256 of the record without revision and proof, hexadecimal
+    detector: str
+    profile: str
+    spans: tuple[TextSpan, ...]  # the turn's; guidance has none
+    mac: str  # HMAC-SHA256 of all of this, hexadecimal
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.kind, self.subject)
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,8 +7,8 @@ for nothing, because the board has seen the revision. While Redis is silent (awa
 the copy is what the screens get, so there is no switching and nothing to lose in between. What each way
 brought first is counted.
 
-A record that cannot be read, or is of a type its topic must not carry, is counted, logged without payload and
-skipped: the screens have other records to show, and dead letters are the engine's.
+A record that cannot be read, is of a type its topic must not carry, or that the gate refuses, is counted, logged
+without payload and skipped: the screens have other records to show, and dead letters are the engine's.
 """
 
 import asyncio
@@ -26,12 +26,13 @@ from connectors.gateway.board import Frame, Shown, is_shown
 from connectors.gateway.hub import Hub
 from connectors.gateway.kafka_tail import KafkaTail
 from connectors.redis import RedisGuidanceTail
-from pipeline.errors import PeerUnavailable, RecordRefused
-from pipeline.metrics import TURN
+from pipeline.egress import Gate
+from pipeline.errors import EgressRefused, PeerUnavailable, RecordRefused
+from pipeline.metrics import EGRESS_REFUSED, TURN
 from topics import generations
 from topics.catalogue import HOUR_MS, TOPICS
 from topics.codec import decode
-from topics.records import Guidance, RedactedTurn
+from topics.records import Guidance, Record, RedactedTurn
 
 # How far back a new gateway reads. Events are few a contact: enough of them tell who is live and since when.
 LOOK_BACK_MS: Final = {
@@ -56,11 +57,12 @@ class Feed:
             `kafka_retries`, `redis_retries`.
     """
 
-    def __init__(self, hub: Hub, prefix: str) -> None:
-        """Bind the feed; `prefix` stands before every topic's name."""
+    def __init__(self, hub: Hub, prefix: str, gate: Gate) -> None:
+        """Bind the feed; `prefix` stands before every topic's name, `gate` before every screen."""
         self.counts: Counter[str] = Counter()
         self._hub = hub
         self._prefix = prefix
+        self._gate = gate
         self._has_caught_up = False
         self._is_redis_heard = False
         self._push = TURN.labels("push")
@@ -96,7 +98,7 @@ class Feed:
                 self.counts[f"{peer}_retries"] += 1
                 # Topics that have just been made have no leaders for a moment.
                 level = logging.WARNING if failures >= QUIET_FAILURES else logging.INFO
-                _LOG.log(level, "%s is tried again: %s", peer, failure)
+                _LOG.log(level, "a peer is tried again", extra={"peer": peer, "reason": str(failure)})
             if time.monotonic() - begun_s > BACKOFF_S[-1]:
                 failures = 0
             await asyncio.sleep(BACKOFF_S[min(failures, len(BACKOFF_S) - 1)] * random.uniform(0.5, 1.0))
@@ -125,8 +127,10 @@ class Feed:
             await tail.open()
             self._is_redis_heard = True
             async for key, record in tail:
-                if isinstance(record, Guidance):
+                if isinstance(record, Guidance) and self._may_pass(record):
                     self._show_guidance("redis", record, key, 0)
+                else:
+                    self._skip("redis", None, None)
         except RecordRefused:  # it counts as read: the next round goes on behind it
             self._skip("redis", None, None)
         finally:
@@ -162,9 +166,21 @@ class Feed:
         except RecordRefused:
             record = None
         if isinstance(record, TOPICS[topic].records):
-            return record if isinstance(record, Shown) and is_shown(record) else None
+            if not (isinstance(record, Shown) and is_shown(record)):
+                return None
+            if self._may_pass(record):
+                return record
         self._skip(topic, message.partition(), message.offset())
         return None
+
+    def _may_pass(self, record: Record) -> bool:
+        """Ask the gate; a refusal is counted."""
+        try:
+            self._gate.check(record)
+        except EgressRefused:
+            EGRESS_REFUSED.labels("gateway").inc()
+            return False
+        return True
 
     def _parts(self, message: Message) -> tuple[int, str]:
         """Return generation and topic of a record."""
@@ -172,4 +188,4 @@ class Feed:
 
     def _skip(self, place: str, partition: int | None, offset: int | None) -> None:
         self.counts["skipped"] += 1
-        _LOG.warning("record skipped: %s[%s]@%s", place, partition, offset)
+        _LOG.warning("a record was skipped", extra={"topic": place, "partition": partition, "offset": offset})

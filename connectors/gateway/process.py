@@ -12,8 +12,10 @@ from connectors.gateway.feed import Feed
 from connectors.gateway.feedback import FeedbackWriter
 from connectors.gateway.hub import Hub
 from connectors.gateway.server import Server
+from pipeline.egress import Gate
 from pipeline.errors import PeerUnavailable
 
+HOST = "127.0.0.1"  # the page has no login
 STOP_LIMIT_S = 5.0
 
 
@@ -21,7 +23,7 @@ async def run(
     bootstrap: str,
     prefix: str,
     redis_url: str | None,
-    host: str = "127.0.0.1",
+    gate: Gate,
     port: int = 0,
     on_ready: Callable[[int], None] = lambda _: None,
 ) -> None:
@@ -31,7 +33,7 @@ async def run(
         bootstrap: `host:port` of Kafka; it may be away, then the pages say so.
         prefix: stands before every topic's name.
         redis_url: where guidance comes through; None leaves it to Kafka.
-        host: address to listen on.
+        gate: what it refuses is on no screen.
         port: 0 takes a free one.
         on_ready: called with the port once pages are served.
 
@@ -39,13 +41,13 @@ async def run(
         PeerUnavailable: the port is taken.
     """
     hub = Hub(Board(epoch=secrets.token_hex(8)))
-    feed = Feed(hub, prefix)
+    feed = Feed(hub, prefix, gate)
     writer = FeedbackWriter(bootstrap, prefix)
     runner = web.AppRunner(
         Server(hub, writer.send, feed.readiness).application(), access_log=None, shutdown_timeout=STOP_LIMIT_S
     )
     try:
-        on_ready(await _listen(runner, host, port))
+        on_ready(await _listen(runner, port))
         async with asyncio.TaskGroup() as tasks:
             tasks.create_task(feed.follow_kafka(bootstrap))
             if redis_url is not None:
@@ -55,12 +57,12 @@ async def run(
         writer.close()
 
 
-async def _listen(runner: web.AppRunner, host: str, port: int) -> int:
+async def _listen(runner: web.AppRunner, port: int) -> int:
     await runner.setup()
     try:
-        await web.TCPSite(runner, host, port).start()
+        await web.TCPSite(runner, HOST, port).start()
     except OSError as error:
         if error.errno != errno.EADDRINUSE:
-            raise PeerUnavailable(f"cannot listen on {host}:{port}: {error.strerror}") from None
-        raise PeerUnavailable(f"port {port} of {host} is taken") from None
+            raise PeerUnavailable(f"cannot listen on {HOST}:{port}: {error.strerror}") from None
+        raise PeerUnavailable(f"port {port} of {HOST} is taken") from None
     return int(runner.addresses[0][1])

@@ -286,6 +286,8 @@ class KafkaWorker:
             _log.error("a record of a global table was refused", extra={"topic": table, "reason": str(refusal)})
 
     def _carry_out(self, partition: int, owned: _Owned, effects: Effects, cause: Place | None = None) -> None:
+        if effects.outputs:
+            failpoints.reach("decided")
         for output in effects.outputs:
             self._write(partition, output)
         for stage, key, ask_id in effects.withdrawn:

@@ -18,8 +18,9 @@ from confluent_kafka import Consumer, KafkaError, KafkaException, Message, Produ
 
 from connectors.base import Delivered, Sink
 from pipeline import metrics
+from pipeline.egress import Gate
 from pipeline.engines.membership import Orphans, leave
-from pipeline.errors import EngineFault, PeerUnavailable, RecordRefused
+from pipeline.errors import EgressRefused, EngineFault, PeerUnavailable, RecordRefused
 from topics import clients, codec, deadletters
 from topics.catalogue import TOPICS
 
@@ -38,12 +39,13 @@ Readable = tuple[Message, Delivered]
 Refused = tuple[Message, RecordRefused]
 
 
-def run(
+def run(  # noqa: PLR0913 - what a process is made of, named once
     sink: Sink,
     bootstrap: str,
     prefix: str,
     should_stop: threading.Event,
     *,
+    gate: Gate,
     instance_id: str | None = None,
     on_progress: Callable[[], None] = lambda: None,
 ) -> None:
@@ -54,6 +56,7 @@ def run(
         bootstrap: the broker's address.
         prefix: put before every topic and the group.
         should_stop: noticed within about `POLL_S`, also while the store is away.
+        gate: what it refuses is dead-lettered.
         instance_id: static member id; with it, a restart after a crash has its partitions back at once
             instead of after the session's 6 s.
         on_progress: called, often, while all that has come is written.
@@ -69,7 +72,7 @@ def run(
             topics = [prefix + topic for topic in sink.topics]
             orphans = Orphans(bootstrap, prefix + sink.name, topics, instance_id)
             consumer = clients.consumer(bootstrap, prefix + sink.name, instance_id=instance_id, on_commit=_on_commit)
-            _SinkLoop(sink, consumer, clients.producer(bootstrap), prefix, should_stop, orphans).run(on_progress)
+            _SinkLoop(sink, gate, consumer, clients.producer(bootstrap), prefix, should_stop, orphans).run(on_progress)
     finally:
         sink.close()
 
@@ -92,9 +95,10 @@ def _prepare(sink: Sink, should_stop: threading.Event) -> bool:
 class _SinkLoop:
     """One consumer and the batch that it has in hand."""
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 - as `run`
         self,
         sink: Sink,
+        gate: Gate,
         consumer: Consumer,
         producer: Producer,
         prefix: str,
@@ -102,6 +106,7 @@ class _SinkLoop:
         orphans: Orphans,
     ) -> None:
         self._sink = sink
+        self._gate = gate
         self._prefix = prefix
         self._should_stop = should_stop
         self._consumer = consumer
@@ -181,6 +186,7 @@ class _SinkLoop:
         topic, partition, offset = self._place(message)
         if type(record) not in TOPICS[topic].records:
             raise RecordRefused("the record's type does not belong on its topic")
+        self._gate.check(record)
         return Delivered(topic, partition, offset, message.key() or b"", record, message.timestamp()[1])
 
     def _halve(self, batch: list[Readable]) -> list[Refused]:
@@ -220,8 +226,10 @@ class _SinkLoop:
         """Commit behind the batch without waiting: a lost commit repeats a write, which changes nothing."""
         is_all = len(refused) == len(self._batch)
         self._refused_in_row = self._refused_in_row + len(refused) if is_all else 0
-        for message, _ in refused:
+        for message, refusal in refused:
             topic, partition, offset = self._place(message)
+            if isinstance(refusal, EgressRefused):
+                metrics.EGRESS_REFUSED.labels(self._sink.name).inc()
             metrics.RECORDS_DEAD.labels(self._sink.name, topic).inc()
             _log.error("a record was dead-lettered", extra={"topic": topic, "partition": partition, "offset": offset})
         ends: dict[tuple[str, int], int] = {}

@@ -9,10 +9,12 @@ from bisect import insort
 from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from operator import attrgetter
 from sys import intern
 from typing import Final
 
 from pipeline.machine import Machine
+from pipeline.receipts import Receipts, profile_version
 from pipeline.redaction.again import obey
 from pipeline.redaction.cover import (
     CARD_KINDS,
@@ -57,6 +59,11 @@ MAX_SECRETS: Final = 32
 MAX_SHOWN: Final = 16  # hints and summaries that late evidence may still mask
 LEAD_MS: Final = 300  # a segment is covered from its pre-roll on
 STRICT_MS: Final = 600  # audio time after which a strict profile waits for the other track no longer
+# What a turn's receipt is about: all that the recogniser and the assembler said of it.
+_SOURCE: Final = attrgetter(
+    *"contact_id leg turn_id track speaker first_sample end_sample is_final asr confidence rev texts times".split(),
+    *"estimated gap stable_words is_backchannel".split(),
+)
 
 
 class Readings:
@@ -132,10 +139,20 @@ class Redactor(Machine[RedactorState]):
 
     state = RedactorState
 
-    def __init__(self, profile: Profile | None = None, detector: Detector | None = None) -> None:
-        """Use a tenant's profile, or everything on; and the detector, or one that gives the same and remembers it."""
+    def __init__(
+        self, profile: Profile | None = None, detector: Detector | None = None, receipts: Receipts | None = None
+    ) -> None:
+        """Take what decides, and what proves it.
+
+        Args:
+            profile: a tenant's, or everything on.
+            detector: one that gives the same as the detector and remembers it.
+            receipts: None writes no proof, and no gate lets through what comes.
+        """
         self._profile = profile or Profile()
         self._detector = detector or Detector()
+        self._receipts = receipts
+        self._profile_version = profile_version(self._profile)
         self._readings = Readings(self._detector)
 
     def on_record(self, state: RedactorState, record: Record) -> Sequence[Record]:
@@ -146,7 +163,7 @@ class Redactor(Machine[RedactorState]):
                 advance = self._on_final if record.is_final else self._on_partial
                 return [*advance(state, record), *self._release(state, record.tenant)]
             case GuidanceDraft():
-                return [self._guidance(state, record)]
+                return self._guidance(state, record)
             case RedactionCommand():
                 return self._on_command(state, record)
             case Watermark():
@@ -193,14 +210,18 @@ class Redactor(Machine[RedactorState]):
         """Mask what verification has found, and write the turn again even where it was masked meanwhile."""
         heard = _find(state, command.turn.turn_id)
         if heard is None:
-            return obey(command, self._profile)
+            made = obey(command, self._profile)
+            return [one for record in made for one in self._obeyed(command, record)]
         state.commanded[heard.turn_id] = (*state.commanded.get(heard.turn_id, ()), *command.masks)
         heard.audio = ()  # is written again, too
         changed = [*self._settle(state, command.tenant, None)]
         if any(isinstance(one, RedactedTurn) and one.turn_id == heard.turn_id for one in changed):
             return changed
         heard.redaction_rev += 1
-        return [_redacted(command.tenant, heard), *changed]
+        return [*self._turn(command.tenant, heard), *changed]
+
+    def _obeyed(self, command: RedactionCommand, record: Record) -> Sequence[Record]:
+        return self._proven(record, command, command.turn.rev) if isinstance(record, RedactedTurn) else (record,)
 
     def _on_watermark(self, state: RedactorState, mark: Watermark) -> Sequence[Record]:
         state.now_ms = max(state.now_ms, mark.time_ms)
@@ -280,7 +301,7 @@ class Redactor(Machine[RedactorState]):
     def _shown(self, state: RedactorState, tenant: str, heard: Heard) -> Sequence[Record]:
         """Show a turn at once, or leave it to `_release`."""
         if not self._profile.is_strict:
-            return (_redacted(tenant, heard),)
+            return self._turn(tenant, heard)
         state.unshown[heard.turn_id] = 0
         return ()
 
@@ -294,19 +315,28 @@ class Redactor(Machine[RedactorState]):
             is_whole = heard is None or (heard.end_ms <= until_ms if heard.is_final else words == len(heard.texts))
             if is_whole or state.is_ended:
                 del state.unshown[turn_id]
-                shown += [_redacted(tenant, heard)] if heard is not None else []
+                shown += self._turn(tenant, heard) if heard is not None else ()
             elif heard is not None and not heard.is_final and words > before:
                 state.unshown[turn_id] = words
-                shown.append(self._begun(state, tenant, heard, words))
+                shown += self._begun(state, tenant, heard, words)
         return shown
 
-    def _begun(self, state: RedactorState, tenant: str, heard: Heard, words: int) -> RedactedTurn:
+    def _begun(self, state: RedactorState, tenant: str, heard: Heard, words: int) -> Sequence[Record]:
         """Write the first words of a partial."""
         begun = beginning(heard, words)
         lines = lines_of([*(row for row in (*state.heard, *state.live.values()) if row is not heard), begun])
         begun.spans = text_spans(begun, lines)
         heard.redaction_rev += 1
-        return _redacted(tenant, begun)
+        return self._turn(tenant, begun)
+
+    def _turn(self, tenant: str, heard: Heard) -> Sequence[Record]:
+        return self._proven(_redacted(tenant, heard), (tenant, *_SOURCE(heard)), heard.rev)
+
+    def _proven(self, record: RedactedTurn | Guidance, source: object, source_rev: int) -> Sequence[Record]:
+        """Write a record behind its receipt: what is shown has been accounted for."""
+        if self._receipts is None:
+            return (record,)
+        return self._receipts.issue(record, self._receipts.source(source), source_rev, self._profile_version)
 
     def _audio(self, tenant: str, heard: Heard, lines: dict[Track, Line]) -> list[Record]:
         audio = audio_spans(heard, lines, self._profile)
@@ -337,7 +367,7 @@ class Redactor(Machine[RedactorState]):
         state.is_ended = state.is_ended or mark.is_end
         return DecidedUntil(mark.tenant, mark.contact_id, mark.leg, *decided, is_end=mark.is_end)
 
-    def _guidance(self, state: RedactorState, draft: GuidanceDraft) -> Guidance:
+    def _guidance(self, state: RedactorState, draft: GuidanceDraft) -> Sequence[Record]:
         hints = tuple(self._hint(state, hint) for hint in draft.hints)
         shown = Guidance(draft.tenant, draft.contact_id, draft.leg, draft.cause_id, hints, draft.rev)
         state.shown.pop(draft.cause_id, None)
@@ -345,16 +375,16 @@ class Redactor(Machine[RedactorState]):
             state.shown[draft.cause_id] = shown
         while len(state.shown) > MAX_SHOWN:
             state.shown.pop(next(iter(state.shown)))
-        return shown
+        return self._proven(shown, draft, draft.rev)
 
     def _masked_further(self, state: RedactorState) -> Sequence[Record]:
         """Write the hints and summaries again in which a value stands that has only now been found to be one."""
-        changed = []
+        changed: list[Record] = []
         for cause_id, shown in state.shown.items():
             hints = tuple(self._hint(state, hint) for hint in shown.hints)
             if hints != shown.hints:
                 state.shown[cause_id] = replace(shown, hints=hints)
-                changed.append(state.shown[cause_id])
+                changed += self._proven(state.shown[cause_id], shown, shown.rev)
         return changed
 
     def _hint(self, state: RedactorState, hint: Hint) -> Hint:

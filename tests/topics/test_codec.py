@@ -47,6 +47,8 @@ from topics.records import (
     Moments,
     Point,
     Policy,
+    Proof,
+    Receipt,
     Record,
     Recording,
     RedactedTurn,
@@ -72,6 +74,8 @@ FRAGMENT = "91343852333181432392682062622220590765191907586"
 TURN = turn_id(CONTACT, "customer", 19_456)
 REV = 3 * 2**24 + 17
 WORDS = (Word("grüße", 2_432, 2_700), Word("four", 2_700, 2_950, is_estimated=True))
+SPANS = (TextSpan(2_432, 2_950, "CREDITCARD", ("customer", "agent")),)
+PROOF = Proof("0a", REV, "0c", "0d", "0e")
 MASKED = (Word("[CREDITCARD]", 2_432, 2_950),)
 HINTS = (
     Hint("g-1", "next_best_action", "Offer the discount.", "save-offer", 3, (TURN,), 2_950, 10_950),
@@ -199,7 +203,8 @@ EXAMPLES: tuple[Record, ...] = (
     Moments("local", CONTACT, 0, TURN, 2_950, (Moment("save-offer", 3, "cancel-intent"),), REV),
     GuidanceRequest("local", CONTACT, 0, TURN, HINTS[:1], REV),
     GuidanceDraft("local", CONTACT, 0, f"{CONTACT}/summary", HINTS, REV),
-    Guidance("local", CONTACT, 0, TURN, (), REV),
+    Guidance("local", CONTACT, 0, TURN, (), REV, PROOF),
+    Receipt("local", CONTACT, 0, "redacted_turn", TURN, 1, "0a", REV, "0b", "0c", "0d", SPANS, "0e"),
     GuidanceFeedback("local", CONTACT, "g-1", "dismissed", "maria"),
     FeedPosition("arn:aws:kinesis:eu-central-1:111122223333:stream/starts", "shardId-000000000000", "4957"),
     Generation(2, 24, opens_at_ms=1_790_000_010_000, removed_at_ms=None),

@@ -1,7 +1,7 @@
 """Each record class against its schema, and the catalogue against both."""
 
 from collections.abc import Iterator
-from dataclasses import MISSING, fields, is_dataclass, replace
+from dataclasses import MISSING, asdict, fields, is_dataclass, replace
 from types import NoneType, UnionType
 from typing import Any, Literal, get_args, get_origin, get_type_hints
 
@@ -50,6 +50,8 @@ def default_of(default: object, hint: object) -> object:
         return None if get_origin(hint) is UnionType else MISSING
     if isinstance(default, bytes):  # Avro writes them as text, a character a byte
         return default.decode("latin-1")
+    if is_dataclass(default) and not isinstance(default, type):
+        return asdict(default)
     return list(default) if isinstance(default, tuple) else default
 
 

@@ -22,6 +22,7 @@ from pipeline import broker as embedded
 from pipeline import stores
 from pipeline.errors import PeerUnavailable
 from tests.connectors.gateway import screenplay as play
+from tests.proven import GATE, proven
 from topics import admin, generations
 from topics.catalogue import topic_of
 from topics.clients import producer, tail_consumer
@@ -64,7 +65,7 @@ class Topics:
         admin.remove_generation(self.bootstrap, names, ())
 
     def write(self, *records: Record) -> None:
-        self.write_bytes(*((topic_of(record), encode(record)) for record in records))
+        self.write_bytes(*((topic_of(record), encode(proven(record))) for record in records))
 
     def write_bytes(self, *values: tuple[str, bytes]) -> None:
         writer = producer(self.bootstrap)
@@ -139,7 +140,7 @@ def pushes() -> float:
 @asynccontextmanager
 async def gateway(topics: Topics, redis_url: str | None = None) -> AsyncIterator[Gateway]:
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = process.run(topics.bootstrap, topics.prefix, redis_url, on_ready=port.set_result)
+    serving = process.run(topics.bootstrap, topics.prefix, redis_url, GATE, on_ready=port.set_result)
     task = asyncio.ensure_future(serving)
     async with aiohttp.ClientSession() as http:
         running = Gateway(f"http://127.0.0.1:{await port}", http, task)
@@ -219,6 +220,25 @@ async def test_undecodable_and_foreign_records_are_skipped_without_a_word_of_the
     assert secret.decode() not in caplog.text + json.dumps(snapshot)
 
 
+async def test_what_redaction_has_not_proved_is_on_no_screen(topics: Topics, redis_url: str) -> None:
+    topics.write_bytes(("transcript.redacted", encode(play.turn("not proved", 0))))
+    topics.write_bytes(("guidance", encode(sentence(1))))
+    topics.write(play.turn("good words", 3_000))
+    before = REGISTRY.get_sample_value("trunkline_egress_refused_total", {"place": "gateway"}) or 0.0
+    async with gateway(topics, redis_url) as running:
+        await running.until(lambda answer: answer["ready"] and answer["redis"])
+        sink = RedisGuidanceSink(redis_url, topics.prefix)
+        sink.write([Delivered("guidance", 0, 0, play.KEY, sentence(2), play.LOGGED_MS)])
+        sink.close()
+        await running.until(lambda answer: answer["counts"].get("skipped") == 3)
+        async with running.screen() as screen:
+            snapshot = await screen.next("snapshot")
+    assert ["good words"] == [turn["text"] for turn in snapshot["turns"]]
+    assert "not proved" not in json.dumps(snapshot)
+    assert [] == snapshot["guidance"]
+    assert before + 3 == REGISTRY.get_sample_value("trunkline_egress_refused_total", {"place": "gateway"})
+
+
 async def test_guidance_comes_by_redis_then_kafka_then_redis_again(topics: Topics, tmp_path: Path) -> None:
     valkey = stores.start_valkey(tmp_path)
     port = int(valkey.url.rpartition(":")[2].partition("/")[0])
@@ -268,7 +288,7 @@ def say(topics: Topics, redis_url: str, rev: int) -> None:
     """Do what redaction and the Redis sink do with one revision."""
     topics.write(sentence(rev))
     sink = RedisGuidanceSink(redis_url, topics.prefix)
-    sink.write([Delivered("guidance", 0, 0, play.KEY, sentence(rev), play.LOGGED_MS)])
+    sink.write([Delivered("guidance", 0, 0, play.KEY, proven(sentence(rev)), play.LOGGED_MS)])
     sink.close()
 
 
@@ -311,7 +331,7 @@ async def test_taken_port_is_one_clear_line(topics: Topics) -> None:
     with sockets.create_server(("127.0.0.1", 0)) as taken:
         port = taken.getsockname()[1]
         with pytest.raises(PeerUnavailable, match=f"port {port} of 127.0.0.1 is taken"):
-            await process.run(topics.bootstrap, topics.prefix, None, port=port)
+            await process.run(topics.bootstrap, topics.prefix, None, GATE, port=port)
 
 
 async def test_stop_closes_sockets_with_1012(topics: Topics) -> None:

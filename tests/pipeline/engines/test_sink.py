@@ -9,11 +9,13 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from contextlib import contextmanager
+from dataclasses import replace
 from pathlib import Path
 
 import psycopg
 import pytest
 from confluent_kafka import Message, TopicPartition
+from prometheus_client import REGISTRY
 from redis import Redis
 
 from connectors.base import Delivered, Sink
@@ -22,6 +24,7 @@ from connectors.redis import SHARDS, RedisGuidanceSink
 from pipeline import stores
 from pipeline.engines import sink as engine
 from pipeline.errors import EngineFault, PeerUnavailable, RecordRefused
+from tests.proven import GATE, proven
 from topics import admin, clients, codec, deadletters
 from topics.catalogue import TOPICS
 from topics.keys import contact_key, partition_of
@@ -36,6 +39,7 @@ KILLED = """
 import os, signal, sys, threading
 from connectors.postgres import PostgresSink
 from pipeline.engines import sink as engine
+from tests.proven import GATE
 
 class Killed(PostgresSink):
     def write(self, batch):
@@ -43,7 +47,7 @@ class Killed(PostgresSink):
         os.kill(os.getpid(), signal.SIGKILL)
 
 dsn, bootstrap, prefix = sys.argv[1:]
-engine.run(Killed(dsn, schema), bootstrap, prefix, threading.Event(), instance_id="one")
+engine.run(Killed(dsn, schema), bootstrap, prefix, threading.Event(), gate=GATE, instance_id="one")
 """
 
 
@@ -118,7 +122,7 @@ def running(sink: Sink, broker: str, prefix: str, instance_id: str | None = None
     """Run the engine on a thread; leaving stops it in order and raises what it raised."""
     stop = threading.Event()
     with ThreadPoolExecutor(1) as pool:
-        done = pool.submit(engine.run, sink, broker, prefix, stop, instance_id=instance_id)
+        done = pool.submit(engine.run, sink, broker, prefix, stop, gate=GATE, instance_id=instance_id)
         try:
             yield done
         finally:
@@ -126,11 +130,11 @@ def running(sink: Sink, broker: str, prefix: str, instance_id: str | None = None
         done.result(LIMIT_S)
 
 
-def send(broker: str, prefix: str, *records: Record, topic: str = "moments") -> None:
+def send(broker: str, prefix: str, *records: Record, topic: str = "moments", is_proven: bool = True) -> None:
     producer = clients.producer(broker)
     for record in records:
         key = contact_key(record.tenant, record.contact_id)
-        producer.produce(prefix + topic, codec.encode(record), key)
+        producer.produce(prefix + topic, codec.encode(proven(record) if is_proven else record), key)
     assert 0 == producer.flush(LIMIT_S)
 
 
@@ -160,9 +164,9 @@ def committed(broker: str, prefix: str, group: str = "watched", topic: str = "mo
     return offsets
 
 
-def dead_letters(broker: str, prefix: str, number: int) -> list[Message]:
+def dead_letters(broker: str, prefix: str, number: int, of: str = "moments") -> list[Message]:
     reader = clients.tail_consumer(broker)
-    topic = prefix + deadletters.name("moments")
+    topic = prefix + deadletters.name(of)
     reader.assign([TopicPartition(topic, n, 0) for n in range(PARTITIONS)])
     letters = reader.consume(number, LIMIT_S)
     reader.close()
@@ -399,3 +403,20 @@ def port_of(server: stores.Server) -> int:
 def test_catalogue_names_the_sink_as_a_reader_of_its_topics(sink: type[PostgresSink]) -> None:
     named = {topic.name for topic in TOPICS.values() if sink.name in topic.consumers}
     assert named == set(sink.topics)
+
+
+def test_what_redaction_has_not_proved_is_in_no_store(broker: str, topics: str) -> None:
+    unproved = Guidance("acme", "c", 0, "c/t", (Hint("g", "card", "four nine one seven", "p", 1, (), 1, None),), 1)
+    send(broker, topics, unproved, topic="guidance", is_proven=False)
+    send(broker, topics, replace(unproved, cause_id="c/u"), topic="guidance")
+    sink = Watched()
+    sink.topics = ("guidance",)
+    before = REGISTRY.get_sample_value("trunkline_egress_refused_total", {"place": "watched"}) or 0
+    with running(sink, broker, topics):
+        sink.wait(lambda sink: len(sink.seen) == 1)
+        (letter,) = dead_letters(broker, topics, 1, "guidance")
+    assert ["c/u"] == [getattr(one.record, "cause_id", "") for one in sink.seen]
+    headers = dict(letter.headers() or [])
+    assert b"the record has no valid receipt" == headers["__connect.errors.exception.message"]
+    assert b"pipeline.errors.EgressRefused" == headers["__connect.errors.exception.class.name"]
+    assert before + 1 == REGISTRY.get_sample_value("trunkline_egress_refused_total", {"place": "watched"})
