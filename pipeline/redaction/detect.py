@@ -12,10 +12,11 @@ from typing import Final
 
 from pipeline.redaction.digits import Run, find_runs
 from pipeline.redaction.emails import find_emails
+from pipeline.redaction.languages import pick
 from pipeline.redaction.names import find_names, name_words
 from pipeline.redaction.numbers import Judged, Numbers
 from pipeline.redaction.places import find_addresses
-from pipeline.redaction.reading import Reading, read_turn
+from pipeline.redaction.reading import Read, Reading, read_turn, reader
 from pipeline.redaction.words import DOUBTFUL
 from topics.records import Track
 
@@ -34,6 +35,7 @@ class Profile:
         pad_before_ms: audio covered before a span.
         pad_after_ms: audio covered after a span.
         is_strict: what is said is shown once the transcripts of both tracks have passed it, or 600 ms later.
+        languages: what is spoken, the most frequent first.
     """
 
     types: frozenset[str] = TYPES
@@ -41,6 +43,7 @@ class Profile:
     pad_before_ms: int = 150
     pad_after_ms: int = 200
     is_strict: bool = False
+    languages: tuple[str, ...] = ("en",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -117,7 +120,7 @@ def mask_text(text: str, known_names: Set[str], secrets: Sequence[str], profile:
     """
     texts = ["" if _TOKEN.fullmatch(part) else part for part in text.split()]
     places = range(len(texts))
-    reading = read_turn("agent", True, texts, places, places, 0)
+    reading = reader(pick(profile.languages))("agent", True, texts, places, places, 0)
     row = list(detect([reading], known_names, 0, profile).masks[0])
     for run in find_runs([reading]):
         if "PII" in profile.types and any(_gives_away(run.text, secret) for secret in secrets):
@@ -140,7 +143,7 @@ class Detector:
         mask: redacts written text.
     """
 
-    read: Callable[[Track, bool, Sequence[str], Sequence[int], Sequence[int], int], Reading] = read_turn
+    read: Read = read_turn
     decide: Callable[[Sequence[Reading], Set[str], int, Profile], Verdict] = detect
     mask: Callable[[str, Set[str], Sequence[str], Profile], str] = mask_text
 

@@ -94,6 +94,9 @@ def _in_stretch(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[M
             and _is_mail_at(language, tokens, at)
         ):
             first, last = _local_start(language, tokens, at), end
+        elif norm in language.sure_at_words:
+            first = _local_start(language, tokens, at)
+            last = max(_domain_end(language, tokens, at), min(at + 1, len(tokens) - 1))
         else:
             at += 1
             continue
@@ -120,6 +123,8 @@ def _domain_end(language: Language, tokens: list[_Token], at: int) -> int:
         end = at
     for place in range(at + 1, min(at + 1 + MAX_DOMAIN_WORDS, len(tokens))):
         norm = tokens[place].norm
+        if at < place <= end:
+            continue
         if norm in language.domain_dots and place + 1 < len(tokens) and tokens[place + 1].norm in language.top_domains:
             end = place + 1
         elif _has_top(language, norm) or norm in language.mail_providers and end == at and place <= at + 2:
@@ -164,6 +169,7 @@ def _is_spelling(language: Language, token: _Token) -> bool:
         or len(norm) == 1
         or token.has_atoms
         or norm in language.spelling_alphabet
+        or norm in language.letter_names
         or norm in language.mail_spelling
     )
 
@@ -208,9 +214,8 @@ def _is_letter_run(language: Language, tokens: list[_Token], place: int) -> bool
     """Say whether a single letter stands beside another."""
 
     def is_letter(at: int) -> bool:
-        return 0 <= at < len(tokens) and (
-            len(tokens[at].norm) == 1 and tokens[at].norm.isalpha() or tokens[at].norm in language.spelling_alphabet
-        )
+        norm = tokens[at].norm if 0 <= at < len(tokens) else ""
+        return len(norm) == 1 and norm.isalpha() or norm in language.spelling_alphabet or norm in language.letter_names
 
     return is_letter(place) and (is_letter(place - 1) or is_letter(place + 1))
 

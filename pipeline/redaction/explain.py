@@ -82,7 +82,7 @@ def _is_time(run: Run, language: Language, before: list[str]) -> bool:
     if not (3 <= len(run.text) <= 4) or not any(word in language.time_words for word in before[:2]):
         return False
     hour, minute = int(run.text[:-2]), int(run.text[-2:])
-    return 1 <= hour <= 12 and minute < 60 and len(run.atoms) <= 3 and run.atoms[-1].kind != "numeral"
+    return 1 <= hour <= language.last_hour and minute < 60 and len(run.atoms) <= 3 and run.atoms[-1].kind != "numeral"
 
 
 def _is_dated(run: Run, readings: Sequence[Reading], before: list[str]) -> bool:

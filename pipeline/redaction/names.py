@@ -86,6 +86,9 @@ def _length(reading: Reading, at: int) -> int:
     language = reading.language
     count = 0
     for word in reading.words[at : at + language.max_name_words]:
+        if count and word.norm in language.name_particles:
+            count += 1
+            continue
         name = language.plain(word.norm)
         is_name = word.kind in ("word", "month") and (
             name not in language.ordinary or name in language.given_names and not count
@@ -95,6 +98,8 @@ def _length(reading: Reading, at: int) -> int:
         count += 1
         if word.ends_sentence:
             break
+    while count and reading.norms[at + count - 1] in language.name_particles:
+        count -= 1
     return count
 
 

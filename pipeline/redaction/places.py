@@ -1,4 +1,4 @@
-"""Find street addresses in their simple North American form: number, one to three words, street word, unit."""
+"""Find street addresses in simple forms: a number, the name and a street word; or a street word, words, a number."""
 
 from collections.abc import Iterator, Sequence
 from typing import Final
@@ -7,6 +7,7 @@ from pipeline.redaction.digits import Run
 from pipeline.redaction.reading import Reading
 
 MAX_STREET_WORDS: Final = 3
+MAX_OPENED_WORDS: Final = 6  # between a word that opens a street and the house number
 MAX_STREET_DIGITS: Final = 5
 Mark = tuple[int, int, int]  # turn, first word, last word
 
@@ -14,12 +15,13 @@ Mark = tuple[int, int, int]  # turn, first word, last word
 def find_addresses(readings: Sequence[Reading], runs: Sequence[Run]) -> Iterator[Mark]:
     """Find street addresses that start with one of the runs."""
     for run in runs:
-        turn, at = run.places[-1]
         if len(run.text) <= MAX_STREET_DIGITS:
-            last = _street_end(readings[turn], at)
-            if last is not None:
-                first = min(word for place, word in run.places if place == turn)
-                yield turn, first, _with_unit(readings[turn], last)
+            turn, at = run.places[-1]
+            first = min(word for place, word in run.places if place == turn)
+            last, opener = _street_end(readings[turn], at), _street_start(readings[turn], first)
+            if last is not None or opener is not None:
+                end = at if last is None else last
+                yield turn, first if opener is None else opener, _with_unit(readings[turn], end)
 
 
 def _street_end(reading: Reading, at: int) -> int | None:
@@ -40,6 +42,16 @@ def _street_end(reading: Reading, at: int) -> int | None:
         ):
             return None
         middle.append(norm)
+    return None
+
+
+def _street_start(reading: Reading, at: int) -> int | None:
+    """Find the word before a house number that opens a street: "calle", "avenida"."""
+    for place in range(at - 1, max(at - 2 - MAX_OPENED_WORDS, -1), -1):
+        if reading.norms[place] in reading.language.street_openers:
+            return place
+        if reading.words[place].ends_sentence or reading.norms[place] in reading.language.no_street_words:
+            return None
     return None
 
 

@@ -54,7 +54,16 @@ def _known(language: Language) -> _Known:
     return _Known(
         inside,
         {word: replace(lexeme, ends_sentence=True) for word, lexeme in inside.items()},
-        frozenset((*language.units, *language.teens, *language.tens, *language.hundred_words, *language.weak_zeros)),
+        frozenset(
+            (
+                *language.units,
+                *language.teens,
+                *language.tens,
+                *language.hundreds,
+                *language.hundred_words,
+                *language.weak_zeros,
+            )
+        ),
         (("amount", language.amount_pattern), ("date", _DATE), ("ordinal", language.ordinal_pattern)),
     )
 

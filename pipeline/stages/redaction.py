@@ -16,7 +16,8 @@ from pipeline.machine import Machine
 from pipeline.redaction.again import obey
 from pipeline.redaction.cover import Heard, Line, audio_spans, beginning, groups, lines_of, text_spans, tokens
 from pipeline.redaction.detect import Detector, Open, Profile, Verdict, no_masks
-from pipeline.redaction.reading import Reading
+from pipeline.redaction.languages import pick
+from pipeline.redaction.reading import Reading, reader
 from topics.records import (
     ON_HOLD,
     SAMPLES_PER_MS,
@@ -124,7 +125,7 @@ class Redactor(Machine[RedactorState]):
     def __init__(self, profile: Profile | None = None, detector: Detector | None = None) -> None:
         """Use a tenant's profile, or everything on; and the detector, or one that gives the same and remembers it."""
         self._profile = profile or Profile()
-        self._detector = detector or Detector()
+        self._detector = detector or Detector(reader(pick(self._profile.languages)))
         self._readings = Readings(self._detector)
 
     def on_record(self, state: RedactorState, record: Record) -> Sequence[Record]:

@@ -40,6 +40,7 @@ class Language:
         measures: units that make the number before them an amount; `per_words` do before one of `per_units`.
         amount_words: what stands before a price.
         time_words: what stands before a time of day.
+        last_hour: of the clock that people speak of.
         amount_pattern: a written amount or time.
         ordinal_pattern: a written ordinal.
         telephone_pattern: digits of telephone numbers beside the North American.
@@ -91,6 +92,7 @@ class Language:
     per_units: Words
     amount_words: Words
     time_words: Words
+    last_hour: int
     amount_pattern: re.Pattern[str]
     ordinal_pattern: re.Pattern[str]
     telephone_pattern: re.Pattern[str]
