@@ -4,7 +4,7 @@ Owns everything that one turn's words tell alone; `digits` joins the pieces of s
 """
 
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final, NamedTuple
 
@@ -82,6 +82,7 @@ def reader(language: Language) -> Read:
         track: Track, is_final: bool, texts: Sequence[str], starts: Sequence[int], ends: Sequence[int], first_ms: int
     ) -> Reading:
         words = [read(text, language) for text in texts]
+        _fill(words, tables.fillers)
         norms = [word.norm for word in words]
         mail_words = [at for at, norm in enumerate(norms) if norm in language.mail_labels]
         return Reading(
@@ -134,6 +135,7 @@ def phrases(norms: list[str], table: PhraseTable) -> Iterator[tuple[int, int, st
 class _Tables(NamedTuple):
     """A language's phrases by their first word."""
 
+    fillers: PhraseTable
     labels: PhraseTable
     no_labels: PhraseTable
     name_questions: PhraseTable
@@ -145,12 +147,20 @@ class _Tables(NamedTuple):
 def _tables(language: Language) -> _Tables:
     carriers = (("strong", language.strong_carriers), ("weak", language.weak_carriers))
     return _Tables(
+        fillers=phrase_table((phrase, "") for phrase in language.filler_phrases),
         labels=phrase_table((phrase, kind) for kind, rows in language.labels.items() for phrase in rows),
         no_labels=phrase_table((phrase, "") for phrase in language.no_labels),
         name_questions=phrase_table((phrase, "NAME") for phrase in language.name_questions),
         carriers=phrase_table((phrase, strength) for strength, rows in carriers for phrase in rows),
         weak_labels=frozenset(language.weak_labels),
     )
+
+
+def _fill(words: list[Lexeme], fillers: PhraseTable) -> None:
+    """Read phrases such as "a ver" as fillers."""
+    if fillers:
+        for first, last, _ in phrases([word.norm for word in words], fillers):
+            words[first : last + 1] = (replace(word, kind="filler", atoms=()) for word in words[first : last + 1])
 
 
 def _labels(norms: list[str], language: Language) -> Iterator[Label]:

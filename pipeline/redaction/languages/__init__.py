@@ -33,7 +33,7 @@ class Language:
         hundred_words: `hundred`, behind the number that it multiplies.
         weak_zeros: words that are a zero beside digits alone.
         range_words: substitutes that are also everyday words between two numbers; the others count beside any digit.
-        fillers: what a speaker or listener puts between digits without ending the number.
+        fillers: what a speaker or listener puts between digits without ending the number; `filler_phrases` too.
         doubtful_months: months that are everyday words too.
         idioms: digit strings that are sayings, not numbers.
         pronouns: digits that stand for a thing behind one of `before_pronouns`.
@@ -81,6 +81,7 @@ class Language:
     weak_zeros: Words
     range_words: Words
     fillers: Words
+    filler_phrases: Phrases
     ordinals: Words
     months: Words
     doubtful_months: Words

@@ -18,7 +18,7 @@ pytestmark = pytest.mark.unit
 SPANISH = Profile(languages=("es",))
 BOTH = Profile(languages=("en", "es"))
 CALLS = 60
-FULLY_CLEAN = 0.6
+FULLY_CLEAN = 0.97
 MASKED_BENIGN = 0.01
 
 
