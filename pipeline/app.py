@@ -20,9 +20,11 @@ from pipeline.engines.services import Service
 from pipeline.errors import InputError
 from pipeline.machine import Machine
 from pipeline.progress import Progress
+from pipeline.redaction.profiles import Profiles
 from pipeline.runners import GatewayRunner, LoopRunner
 from pipeline.settings import Settings
 from pipeline.stages.asr import Asr, AsrConfig
+from pipeline.stages.redaction import TenantRedactor
 from pipeline.stages.vad import Vad
 from pipeline.topology import STAGES, Stage, group_names, group_of
 from topics import generations
@@ -119,8 +121,8 @@ def check_group(settings: Settings, group: str) -> None:
     """Refuse a group that does not exist or lacks what it needs, before any process of it starts.
 
     Raises:
-        InputError: the name is none of `GROUPS`, a store's address is not set, the feeds' file is wrong, the recogniser
-            is unknown, the engine cannot run, or there are no AWS credentials.
+        InputError: the name is none of `GROUPS`, a store's address is not set, the feeds' or the profiles' file is wrong,
+            the recogniser is unknown, the engine cannot run, or there are no AWS credentials.
     """
     if group not in GROUPS:
         raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
@@ -130,6 +132,8 @@ def check_group(settings: Settings, group: str) -> None:
         _required(settings, _ADDRESSES[group])
     if group in group_names():
         check_engine(settings)
+        if settings.redaction_profiles:
+            _profiles(settings)
         if "asr" in group_of(group).services:
             recognisers.check(settings)
         if "kvs" in group_of(group).services:
@@ -142,7 +146,15 @@ def stages(settings: Settings) -> tuple[Stage, ...]:
     machines: dict[str, Callable[[], Machine[Any]]] = {"asr": partial(Asr, asr)}
     if settings.vad == "webrtcvad":
         machines["vad"] = partial(Vad, model=Webrtc())
+    if settings.redaction_profiles:
+        machines["redaction"] = partial(TenantRedactor, _profiles(settings))
     return tuple(replace(stage, machine=machines.get(stage.name, stage.machine)) for stage in STAGES)
+
+
+def _profiles(settings: Settings) -> Profiles:
+    from connectors import profiles
+
+    return profiles.load_all(Path(settings.redaction_profiles), settings.redaction_key.get_secret_value())
 
 
 def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = True) -> Mapping[str, Service]:

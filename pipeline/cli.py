@@ -251,16 +251,21 @@ def run(
 @app.command()
 def redact(
     file: Annotated[Path | None, typer.Argument(help="Transcript as JSON lines; default: standard input.")] = None,
+    profile: Annotated[Path | None, typer.Option(help="YAML file that says what is masked, and how.")] = None,
 ) -> None:
     """Redact a transcript offline: JSON lines in, JSON lines out, as soon as each is known.
 
-    Example: trunkline redact transcript.jsonl
+    Example: trunkline redact transcript.jsonl --profile profile.yaml
     """
+    from connectors import profiles
+    from pipeline import settings
     from pipeline.redaction import lines
 
+    key = settings.load().redaction_key.get_secret_value() if profile else ""
+    chosen = profiles.load(profile, key) if profile else None
     is_whole = True
     with _opened(file) as given:
-        for line in lines.run(given):
+        for line in lines.run(given, chosen):
             if isinstance(line, lines.BadLine):
                 is_whole = False
                 _say(f"line {line.number}: {line.reason}", 0)

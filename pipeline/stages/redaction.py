@@ -14,10 +14,10 @@ from typing import Final
 
 from pipeline.machine import Machine
 from pipeline.redaction.again import obey
-from pipeline.redaction.cover import Heard, Line, audio_spans, beginning, groups, lines_of, text_spans, tokens
-from pipeline.redaction.detect import Detector, Open, Profile, Verdict, no_masks
-from pipeline.redaction.languages import pick
-from pipeline.redaction.reading import Reading, reader
+from pipeline.redaction.cover import Heard, Line, audio_spans, beginning, lines_of, text_spans, tokens
+from pipeline.redaction.detect import Detector, Open, Profile, Verdict, groups, no_masks, reading_of
+from pipeline.redaction.profiles import Profiles
+from pipeline.redaction.reading import Read, Reading
 from topics.records import (
     ON_HOLD,
     SAMPLES_PER_MS,
@@ -52,9 +52,9 @@ STRICT_MS: Final = 600  # audio time after which a strict profile waits for the 
 class Readings:
     """What the detector read in the turns that were asked for last, of any contact: derived, so it may be forgotten."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, read: Read) -> None:
         """Start empty."""
-        self._detector = detector
+        self._read = read
         self._rows: OrderedDict[str, tuple[Heard, Reading]] = OrderedDict()
 
     def of(self, turn: Heard) -> Reading:
@@ -64,7 +64,7 @@ class Readings:
             self._rows.move_to_end(turn.turn_id)
             return row[1]
         first_ms = turn.first_sample // SAMPLES_PER_MS
-        reading = self._detector.read(turn.track, turn.is_final, turn.texts, turn.starts, turn.ends, first_ms)
+        reading = self._read(turn.track, turn.is_final, turn.texts, turn.starts, turn.ends, first_ms)
         self._rows[turn.turn_id] = turn, reading
         if len(self._rows) > MAX_READINGS:
             self._rows.popitem(last=False)
@@ -122,11 +122,22 @@ class Redactor(Machine[RedactorState]):
 
     state = RedactorState
 
-    def __init__(self, profile: Profile | None = None, detector: Detector | None = None) -> None:
-        """Use a tenant's profile, or everything on; and the detector, or one that gives the same and remembers it."""
+    def __init__(
+        self,
+        profile: Profile | None = None,
+        detector: Detector | None = None,
+        readings: Readings | None = None,
+    ) -> None:
+        """Use a tenant's profile, or everything on; and the detector, or one that gives the same and remembers it.
+
+        Args:
+            profile: of the tenant.
+            detector: reads and decides.
+            readings: shared with the redactors of tenants whose turns are read alike.
+        """
         self._profile = profile or Profile()
-        self._detector = detector or Detector(reader(pick(self._profile.languages)))
-        self._readings = Readings(self._detector)
+        self._detector = detector or Detector(reading_of(self._profile))
+        self._readings = readings or Readings(self._detector.read)
 
     def on_record(self, state: RedactorState, record: Record) -> Sequence[Record]:
         """Advance one contact by a turn, a guidance draft or a watermark."""
@@ -254,7 +265,7 @@ class Redactor(Machine[RedactorState]):
     def _shown(self, state: RedactorState, tenant: str, heard: Heard) -> Sequence[Record]:
         """Show a turn at once, or leave it to `_release`."""
         if not self._profile.is_strict:
-            return (_redacted(tenant, heard),)
+            return (_redacted(tenant, heard, self._profile),)
         state.unshown[heard.turn_id] = 0
         return ()
 
@@ -268,7 +279,7 @@ class Redactor(Machine[RedactorState]):
             is_whole = heard is None or (heard.end_ms <= until_ms if heard.is_final else words == len(heard.texts))
             if is_whole or state.is_ended:
                 del state.unshown[turn_id]
-                shown += [_redacted(tenant, heard)] if heard is not None else []
+                shown += [_redacted(tenant, heard, self._profile)] if heard is not None else []
             elif heard is not None and not heard.is_final and words > before:
                 state.unshown[turn_id] = words
                 shown.append(self._begun(state, tenant, heard, words))
@@ -280,7 +291,7 @@ class Redactor(Machine[RedactorState]):
         lines = lines_of([*(row for row in (*state.heard, *state.live.values()) if row is not heard), begun])
         begun.spans = text_spans(begun, lines)
         heard.redaction_rev += 1
-        return _redacted(tenant, begun)
+        return _redacted(tenant, begun, self._profile)
 
     def _audio(self, tenant: str, heard: Heard, lines: dict[Track, Line]) -> list[Record]:
         audio = audio_spans(heard, lines, self._profile)
@@ -339,6 +350,29 @@ class Redactor(Machine[RedactorState]):
         return self._detector.mask(text, frozenset(state.names), state.secrets, self._profile)
 
 
+class TenantRedactor(Machine[RedactorState]):
+    """Redact each contact with the profile of its tenant, which is chosen anew for each record: nothing is kept."""
+
+    state = RedactorState
+
+    def __init__(self, profiles: Profiles) -> None:
+        """Know the profiles of all tenants."""
+        self._profiles = profiles
+        self._redactors: dict[str, Redactor] = {}
+        self._readings: dict[Read, Readings] = {}
+
+    def on_record(self, state: RedactorState, record: Record) -> Sequence[Record]:
+        """Advance one contact; see `Redactor`."""
+        redactor = self._redactors.get(record.tenant) or self._made(record.tenant)
+        return redactor.on_record(state, record)
+
+    def _made(self, tenant: str) -> Redactor:
+        profile = self._profiles.of(tenant)
+        read = reading_of(profile)
+        readings = self._readings.setdefault(read, Readings(read))
+        return self._redactors.setdefault(tenant, Redactor(profile, Detector(read), readings))
+
+
 def _heard(turn: Turn) -> Heard:
     """Take a turn into the state."""
     return Heard(
@@ -363,7 +397,7 @@ def _heard(turn: Turn) -> Heard:
     )
 
 
-def _redacted(tenant: str, heard: Heard) -> RedactedTurn:
+def _redacted(tenant: str, heard: Heard, profile: Profile) -> RedactedTurn:
     """Write what may be shown; what was said on hold is evidence alone, and its audio is covered like any other."""
     is_shown = heard.gap != ON_HOLD
     stable = sum(last < heard.stable_words for _, last, _ in groups(heard.masks)) if is_shown else 0
@@ -378,7 +412,7 @@ def _redacted(tenant: str, heard: Heard) -> RedactedTurn:
         first_sample=heard.first_sample,
         end_sample=heard.end_sample,
         is_final=heard.is_final,
-        words=tokens(heard) if is_shown else (),
+        words=tokens(heard, profile) if is_shown else (),
         spans=heard.spans if is_shown else (),
         asr=heard.asr,
         confidence=heard.confidence,

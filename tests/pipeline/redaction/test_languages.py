@@ -20,10 +20,10 @@ def test_every_file_is_a_language() -> None:
     [
         ("names = [", "es.toml: no valid TOML: "),
         (_TEXT.replace("folds_accents = true", ""), "es.toml: folds_accents is missing"),
-        (_TEXT.replace("folds_accents = true", "folds_accents = true\nfold = 1"), "es.toml: fold is no key of a language"),
+        ("fold = 1\n" + _TEXT, "es.toml: fold is no key of a language"),
         (_TEXT.replace("last_hour = 23", 'last_hour = "23"'), "es.toml: last_hour is no int"),
         (_TEXT.replace('cero = "0"', "cero = 0", 1), "es.toml: units is no dict of texts"),
-        (_TEXT.replace("amount_pattern = '''", "amount_pattern = '''("), "es.toml: amount_pattern is no regular expression"),
+        (_TEXT.replace("_pattern = '''", "_pattern = '''("), "es.toml: amount_pattern is no regular expression"),
     ],
 )  # fmt: skip
 def test_mistake_is_named_with_its_key(text: str, reason: str) -> None:
