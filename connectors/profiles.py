@@ -11,6 +11,7 @@ import msgspec
 import yaml
 
 from pipeline.errors import InputError
+from pipeline.redaction import plugins
 from pipeline.redaction.detect import TYPES, Profile
 from pipeline.redaction.languages import BadLanguage, pick
 from pipeline.redaction.profiles import Profiles
@@ -97,7 +98,7 @@ def _fault(row: _Profile) -> str:
         return "no language"
     if _asked(row, "last4") - {"CREDITCARD", "CVV"}:
         return "last4 is for CREDITCARD alone"
-    return ""
+    return next(filter(None, (plugins.fault(name, row.languages[0]) for name in row.plugins)), "")
 
 
 def _asked(row: _Profile, way: Way) -> frozenset[str]:

@@ -121,8 +121,8 @@ def check_group(settings: Settings, group: str) -> None:
     """Refuse a group that does not exist or lacks what it needs, before any process of it starts.
 
     Raises:
-        InputError: the name is none of `GROUPS`, a store's address is not set, the feeds' or the profiles' file is wrong,
-            the recogniser is unknown, the engine cannot run, or there are no AWS credentials.
+        InputError: the name is none of `GROUPS`, a store's address is not set, the feeds' or profiles' file is
+            wrong, the recogniser is unknown, the engine cannot run, or there are no AWS credentials.
     """
     if group not in GROUPS:
         raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")

@@ -16,6 +16,7 @@ from pipeline.redaction.languages import pick
 from pipeline.redaction.names import find_names, name_words
 from pipeline.redaction.numbers import Judged, Numbers
 from pipeline.redaction.places import find_addresses
+from pipeline.redaction.plugins import reading_with
 from pipeline.redaction.reading import Read, Reading, read_turn, reader
 from pipeline.redaction.replacement import Replacement, parts, token
 from pipeline.redaction.words import DOUBTFUL
@@ -94,6 +95,10 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
     marks = _all_names(readings, known_names)
     for turn, first, last in marks:
         _fill(masks[turn], first, last, "NAME", _STRONGER_THAN_NAME)
+    found = [(turn, *row) for turn, reading in enumerate(readings) for row in reading.found]
+    for turn, first, last, kind in found:
+        _fill(masks[turn], first, last, kind, TYPES)
+    marks += [(turn, first, last) for turn, first, last, kind in found if kind == "NAME"]
     _mask_tails(masks, readings)
     return Verdict(
         masks=[_kept(row, profile) for row in masks],
@@ -143,7 +148,7 @@ def mask_text(text: str, known_names: Set[str], secrets: Sequence[str], profile:
 
 def reading_of(profile: Profile) -> Read:
     """Return what reads a turn for a profile; the same for profiles whose turns are read alike."""
-    return reader(pick(profile.languages))
+    return reading_with(profile.languages, profile.plugins)
 
 
 @dataclass(frozen=True, slots=True)

@@ -356,7 +356,9 @@ class TenantRedactor(Machine[RedactorState]):
     state = RedactorState
 
     def __init__(self, profiles: Profiles) -> None:
-        """Know the profiles of all tenants."""
+        """Know the profiles of all tenants, and load what they need."""
+        for profile in (*profiles.by_tenant.values(), profiles.default):
+            reading_of(profile)
         self._profiles = profiles
         self._redactors: dict[str, Redactor] = {}
         self._readings: dict[Read, Readings] = {}
