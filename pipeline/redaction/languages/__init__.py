@@ -161,13 +161,18 @@ class Language:
         return (self.mail_connectors | self.mail_providers | self.sure_at_words) - self.quiet_mail_words
 
     @cached_property
+    def _genitives(self) -> tuple[str, ...]:
+        return tuple(sorted(self.genitives))
+
+    @cached_property
     def _endings(self) -> tuple[str, ...]:
         return tuple(self.no_name_endings)
 
     def plain(self, norm: str) -> str:
         """Return a word without the ending of a genitive."""
-        for ending in self.genitives:
-            norm = norm.removesuffix(ending)
+        if norm.endswith(self._genitives):
+            for ending in self._genitives:
+                norm = norm.removesuffix(ending)
         return norm
 
     def fold(self, norm: str) -> str:
