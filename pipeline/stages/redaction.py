@@ -201,7 +201,7 @@ class Redactor(Machine[RedactorState]):
         if any(isinstance(one, RedactedTurn) and one.turn_id == heard.turn_id for one in changed):
             return changed
         heard.redaction_rev += 1
-        return [_redacted(command.tenant, heard), *changed]
+        return [_redacted(command.tenant, heard, self._profile), *changed]
 
     def _on_watermark(self, state: RedactorState, mark: Watermark) -> Sequence[Record]:
         state.now_ms = max(state.now_ms, mark.time_ms)
