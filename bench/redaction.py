@@ -193,7 +193,7 @@ def _presidio(seeds: Sequence[str], noise: float) -> list[str]:
     try:
         detect = presidio.detector()
     except ImportError:
-        return ["Presidio is no baseline: extra `presidio` is not installed"]
+        return ["Presidio is no baseline: extra `redaction-presidio` is not installed"]
     return text_of("Presidio on each record, fewer calls", _alone(detect, seeds, noise))
 
 

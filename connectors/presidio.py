@@ -1,4 +1,4 @@
-"""Presidio over one record, as a baseline of `trunkline redact --report`: extra `presidio`.
+"""Presidio over one record, as a baseline of `trunkline redact --report`: extra `redaction-presidio`.
 
 Nothing is loaded from the network: the spaCy model is a wheel, and the list of public suffixes is the one that
 tldextract carries. Its recogniser of e-mail would fetch the list at the first hit (presidio-analyzer 2.2.366).

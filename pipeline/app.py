@@ -22,11 +22,12 @@ from pipeline.errors import InputError
 from pipeline.machine import Machine
 from pipeline.progress import Progress
 from pipeline.receipts import Receipts
+from pipeline.redaction.profiles import Profiles
 from pipeline.runners import GatewayRunner, LoopRunner
 from pipeline.settings import Settings
 from pipeline.stages.archive import Archive, ArchiveConfig
 from pipeline.stages.asr import Asr, AsrConfig
-from pipeline.stages.redaction import Redactor
+from pipeline.stages.redaction import Redactor, TenantRedactor
 from pipeline.stages.vad import Vad
 from pipeline.topology import STAGES, Stage, group_names, group_of
 from topics import generations
@@ -125,9 +126,9 @@ def check_group(settings: Settings, group: str) -> None:
     """Refuse a group that does not exist or lacks what it needs, before any process of it starts.
 
     Raises:
-        InputError: the name is none of `GROUPS`, a store's address is not set, the feeds' file is wrong, the recogniser
-            is unknown, the engine cannot run, the bucket, keys or AWS credentials are missing, or the key of receipts
-            is none.
+        InputError: the name is none of `GROUPS`, a store's address is not set, the feeds' or profiles' file is
+            wrong, the recogniser is unknown, the engine cannot run, the bucket, keys or AWS credentials are missing, or
+            the key of receipts is none.
     """
     if group not in GROUPS:
         raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
@@ -139,6 +140,8 @@ def check_group(settings: Settings, group: str) -> None:
         _required(settings, _ADDRESSES[group])
     if group in group_names():
         check_engine(settings)
+        if settings.redaction_profiles:
+            _profiles(settings)
         if "asr" in group_of(group).services:
             recognisers.check(settings)
         if "kvs" in group_of(group).services:
@@ -155,14 +158,23 @@ def stages(settings: Settings) -> tuple[Stage, ...]:
     """Return the rows of the topology, with machines as the settings ask for them."""
     asr = AsrConfig(streaming=recognisers.streaming(settings))
     archive = ArchiveConfig(is_verified_first=settings.archive_release == "verified")
+    receipts = Receipts(receipt_key.of(settings))
     machines: dict[str, Callable[[], Machine[Any]]] = {
         "asr": partial(Asr, asr),
         "archive": partial(Archive, archive),
-        "redaction": partial(Redactor, receipts=Receipts(receipt_key.of(settings))),
+        "redaction": partial(Redactor, receipts=receipts),
     }
     if settings.vad == "webrtcvad":
         machines["vad"] = partial(Vad, model=Webrtc())
+    if settings.redaction_profiles:
+        machines["redaction"] = partial(TenantRedactor, _profiles(settings), receipts)
     return tuple(replace(stage, machine=machines.get(stage.name, stage.machine)) for stage in STAGES)
+
+
+def _profiles(settings: Settings) -> Profiles:
+    from connectors import profiles
+
+    return profiles.load_all(Path(settings.redaction_profiles), settings.redaction_key.get_secret_value())
 
 
 def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = True) -> Mapping[str, Service]:

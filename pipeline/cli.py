@@ -259,17 +259,22 @@ def redact(
     report: Annotated[
         Path | None, typer.Option(help="Labels as JSON lines: tell on stderr what was missed; exit 3 if anything was.")
     ] = None,
+    profile: Annotated[Path | None, typer.Option(help="YAML file that says what is masked, and how.")] = None,
 ) -> None:
     """Redact a transcript offline: JSON lines in, JSON lines out, as soon as each is known.
 
-    Example: trunkline redact transcript.jsonl
+    Example: trunkline redact transcript.jsonl --profile profile.yaml
     """
+    from connectors import profiles
+    from pipeline import settings
     from pipeline.redaction import lines
 
+    key = settings.load().redaction_key.get_secret_value() if profile else ""
+    chosen = profiles.load(profile, key) if profile else None
     comparison = _comparison(report) if report else None
     is_whole = True
     with _opened(file) as given:
-        for line in comparison.run(given) if comparison else lines.run(given):
+        for line in comparison.run(given, chosen) if comparison else lines.run(given, chosen):
             if isinstance(line, lines.BadLine):
                 is_whole = False
                 _say(f"line {line.number}: {line.reason}", 0)
@@ -498,7 +503,7 @@ def _comparison(labels: Path) -> "Comparison":
     try:
         detectors["Presidio on each record"] = presidio.detector()
     except ImportError:
-        _say("Presidio is no baseline: extra `presidio` is not installed", 0)
+        _say("Presidio is no baseline: extra `redaction-presidio` is not installed", 0)
     with _opened(labels) as given:
         return Comparison(labels_of(given), detectors)
 

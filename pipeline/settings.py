@@ -66,6 +66,10 @@ class Settings(BaseSettings):
         "", description="AWS region of the audio streams; empty means the one that AWS's tools find"
     )
     kvs_endpoint_url: str = Field("", description="where Kinesis Video Streams is asked; empty means the region's own")
+    redaction_profiles: str = Field(
+        "", description="YAML file of redaction profiles by tenant; empty means everything is masked for all"
+    )
+    redaction_key: SecretStr = Field(SecretStr(""), description="key of pseudonyms; empty means none")
     objects_dir: Path = Field(Path(".trunkline/objects"), description="where redacted audio is stored")
     objects_url: str = Field(
         "",

@@ -79,7 +79,7 @@ def _line(turn: RedactedTurn, mark: str, style: str = "") -> Text:
     line = Text(f"{_clock(turn.first_sample // SAMPLES_PER_MS)} ", style="dim")
     line.append(f"{turn.speaker:>8}  ", style=_COLOURS[turn.speaker])
     line.append(turn.text + mark, style=style)
-    line.highlight_regex(r"\[[A-Z]+\]", "bold red")
+    line.highlight_regex(r"\[[A-Z]+( [0-9a-f]{4,8})?\]", "bold red")
     return line
 
 

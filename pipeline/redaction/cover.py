@@ -5,12 +5,14 @@ word that stays.
 """
 
 from array import array
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from pipeline.redaction.detect import Profile
+from pipeline.redaction.detect import Profile, groups
+from pipeline.redaction.languages import pick
 from pipeline.redaction.numbers import LABEL_MS
+from pipeline.redaction.replacement import token
 from topics.records import SAMPLES_PER_MS, TRACKS, AudioSpan, Speaker, TextSpan, Track, Word
 
 SEGMENT_LEAD_SAMPLES: Final = 2_400  # 300 ms of pre-roll that the ASR also hears
@@ -69,17 +71,6 @@ class Heard:
         return max(max(self.ends, default=0), self.end_sample // SAMPLES_PER_MS)
 
 
-def groups(masks: Sequence[str]) -> Iterator[tuple[int, int, str]]:
-    """Cut a turn into runs of one mask: first word, last word, type; a word that stays is a run of its own."""
-    at = 0
-    while at < len(masks):
-        last = at
-        while masks[at] and last + 1 < len(masks) and masks[last + 1] == masks[at]:
-            last += 1
-        yield at, last, masks[at]
-        at = last + 1
-
-
 def beginning(turn: Heard, words: int) -> Heard:
     """Return a turn as if no more than its first words had been said."""
     times = memoryview(turn.times).cast("i")
@@ -87,12 +78,13 @@ def beginning(turn: Heard, words: int) -> Heard:
     return replace(turn, texts=turn.texts[:words], times=array("i", kept).tobytes(), masks=turn.masks[:words])
 
 
-def tokens(turn: Heard) -> tuple[Word, ...]:
-    """Write the words of a turn with one `[TYPE]` for each masked run."""
+def tokens(turn: Heard, profile: Profile) -> tuple[Word, ...]:
+    """Write the words of a turn with one token for each masked run."""
+    language = pick(profile.languages)
     estimated, starts, ends = set(turn.estimated), turn.starts, turn.ends
     return tuple(
         Word(
-            f"[{kind}]" if kind else turn.texts[first],
+            token(kind, turn.texts[first : last + 1], profile.replacement, language) if kind else turn.texts[first],
             starts[first],
             ends[last],
             any(at in estimated for at in range(first, last + 1)),

@@ -6,16 +6,19 @@ readings, memory and time give the same verdict.
 
 import re
 from collections.abc import Callable, Iterable, Iterator, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
 from pipeline.redaction.digits import Run, find_runs
 from pipeline.redaction.emails import find_emails
+from pipeline.redaction.languages import pick
 from pipeline.redaction.names import find_names, name_words
 from pipeline.redaction.numbers import Judged, Numbers
 from pipeline.redaction.places import find_addresses
-from pipeline.redaction.reading import Reading, read_turn
+from pipeline.redaction.plugins import reading_with
+from pipeline.redaction.reading import Read, Reading, read_turn, reader
+from pipeline.redaction.replacement import Replacement, parts, token
 from pipeline.redaction.words import DOUBTFUL
 from topics.records import Track
 
@@ -34,6 +37,9 @@ class Profile:
         pad_before_ms: audio covered before a span.
         pad_after_ms: audio covered after a span.
         is_strict: what is said is shown once the transcripts of both tracks have passed it, or 600 ms later.
+        languages: what is spoken, the most frequent first.
+        replacement: what is written for masked words.
+        plugins: what else looks at finals.
     """
 
     types: frozenset[str] = TYPES
@@ -41,6 +47,9 @@ class Profile:
     pad_before_ms: int = 150
     pad_after_ms: int = 200
     is_strict: bool = False
+    languages: tuple[str, ...] = ("en",)
+    replacement: Replacement = field(default_factory=Replacement)
+    plugins: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +95,10 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
     marks = _all_names(readings, known_names)
     for turn, first, last in marks:
         _fill(masks[turn], first, last, "NAME", _STRONGER_THAN_NAME)
+    found = [(turn, *row) for turn, reading in enumerate(readings) for row in reading.found]
+    for turn, first, last, kind in found:
+        _fill(masks[turn], first, last, kind, TYPES)
+    marks += [(turn, first, last) for turn, first, last, kind in found if kind == "NAME"]
     _mask_tails(masks, readings)
     return Verdict(
         masks=[_kept(row, profile) for row in masks],
@@ -115,9 +128,11 @@ def mask_text(text: str, known_names: Set[str], secrets: Sequence[str], profile:
         secrets: digit strings of the contact.
         profile: what is on.
     """
-    texts = ["" if _TOKEN.fullmatch(part) else part for part in text.split()]
+    language = pick(profile.languages)
+    given = parts(text, profile.replacement)
+    texts = ["" if _TOKEN.fullmatch(part) else part for part in given]
     places = range(len(texts))
-    reading = read_turn("agent", True, texts, places, places, 0)
+    reading = reader(language)("agent", True, texts, places, places, 0)
     row = list(detect([reading], known_names, 0, profile).masks[0])
     for run in find_runs([reading]):
         if "PII" in profile.types and any(_gives_away(run.text, secret) for secret in secrets):
@@ -125,9 +140,15 @@ def mask_text(text: str, known_names: Set[str], secrets: Sequence[str], profile:
                 row[at] = row[at] or "PII"
     if not any(row):
         return text
-    parts = text.split()
-    kept = (part if not kind else f"[{kind}]" for part, kind in zip(parts, row, strict=True))
-    return " ".join(part for part, group in zip(kept, _starts(row), strict=True) if group)
+    return " ".join(
+        token(kind, texts[first : last + 1], profile.replacement, language) if kind else given[first]
+        for first, last, kind in groups(row)
+    )
+
+
+def reading_of(profile: Profile) -> Read:
+    """Return what reads a turn for a profile; the same for profiles whose turns are read alike."""
+    return reading_with(profile.languages, profile.plugins)
 
 
 @dataclass(frozen=True, slots=True)
@@ -140,7 +161,7 @@ class Detector:
         mask: redacts written text.
     """
 
-    read: Callable[[Track, bool, Sequence[str], Sequence[int], Sequence[int], int], Reading] = read_turn
+    read: Read = read_turn
     decide: Callable[[Sequence[Reading], Set[str], int, Profile], Verdict] = detect
     mask: Callable[[str, Set[str], Sequence[str], Profile], str] = mask_text
 
@@ -151,13 +172,18 @@ def _gives_away(digits: str, secret: str) -> bool:
 
 
 _TELLING_DIGITS: Final = 3
-_TOKEN: Final = re.compile(r"\[[A-Z]+\]\W*")
+_TOKEN: Final = re.compile(r"\[[A-Z]+(?: [0-9a-f]{4,8})?\]\W*")
 
 
-def _starts(row: Sequence[str]) -> Iterator[bool]:
-    """Say for each word whether it is written: all that stay, and the first of each masked run."""
-    for at, kind in enumerate(row):
-        yield not kind or at == 0 or row[at - 1] != kind
+def groups(masks: Sequence[str]) -> Iterator[tuple[int, int, str]]:
+    """Cut a turn into runs of one mask: first word, last word, type; a word that stays is a run of its own."""
+    at = 0
+    while at < len(masks):
+        last = at
+        while masks[at] and last + 1 < len(masks) and masks[last + 1] == masks[at]:
+            last += 1
+        yield at, last, masks[at]
+        at = last + 1
 
 
 def _all_names(readings: Sequence[Reading], known_names: Set[str]) -> list[tuple[int, int, int]]:

@@ -6,7 +6,6 @@ Owns which words make one number. What the number is, `numbers` decides.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from pipeline.redaction.ordinary_en import ORDINARY
 from pipeline.redaction.reading import Piece, Reading
 from pipeline.redaction.words import DOUBTFUL, Atom, decode
 from topics.records import TRACKS
@@ -126,6 +125,6 @@ def _is_bridged(reading: Reading, before: Piece, piece: Piece) -> bool:
         and len(piece.words) > 1
         and len(between) == 1
         and between[0].kind == "word"
-        and between[0].norm not in ORDINARY
+        and between[0].norm not in reading.language.ordinary
         and not any(reading.words[at].ends_sentence for at in range(before.words[-1], last))
     )

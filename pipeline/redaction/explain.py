@@ -8,21 +8,12 @@ from collections.abc import Sequence
 from typing import Final
 
 from pipeline.redaction.digits import Run
+from pipeline.redaction.languages import Language
 from pipeline.redaction.reading import Reading
-from pipeline.redaction.tables_en import (
-    AMOUNT_WORDS,
-    IDIOMS,
-    PER_WORDS,
-    PRONOUN_BEFORE_ONE,
-    TIME_WORDS,
-    UNITS_OF_MEASURE,
-)
 
 MAX_AMOUNT_DIGITS: Final = 7
 MAX_BEFORE: Final = 4  # words back to "pay" or "at"
 YEARS: Final = (1900, 2099)
-_AFTER_MEASURE: Final = frozenset("of in off for ago later more or from at today left per".split())
-_TIME_UNITS: Final = frozenset("month year week day hour minute person line each device night piece tax".split())
 
 
 def words_before(run: Run, readings: Sequence[Reading]) -> list[str]:
@@ -48,18 +39,21 @@ def is_measured(run: Run, readings: Sequence[Reading]) -> bool:
     after = words_after(run, readings)
     if not after or run.certain > MAX_AMOUNT_DIGITS:
         return False
-    return after[0] in UNITS_OF_MEASURE or (after[0] in PER_WORDS and after[1:] != [] and after[1] in _TIME_UNITS)
+    language = readings[run.turn].language
+    return after[0] in language.measures or (
+        after[0] in language.per_words and after[1:] != [] and after[1] in language.per_units
+    )
 
 
 def is_pronoun(run: Run, readings: Sequence[Reading]) -> bool:
     """Say whether a single `one` stands for a thing."""
     before = words_before(run, readings)
-    return len(run.text) == 1 and bool(before) and before[0] in PRONOUN_BEFORE_ONE
+    return len(run.text) == 1 and bool(before) and before[0] in readings[run.turn].language.before_pronouns
 
 
-def is_saying(run: Run) -> bool:
+def is_saying(run: Run, readings: Sequence[Reading]) -> bool:
     """Say whether the digits are a saying such as 24/7; "four one one" after "visa" is none, so labels go first."""
-    return run.text in IDIOMS
+    return run.text in readings[run.turn].language.idioms
 
 
 def is_everyday(run: Run, readings: Sequence[Reading]) -> bool:
@@ -69,10 +63,10 @@ def is_everyday(run: Run, readings: Sequence[Reading]) -> bool:
         return _is_year(run)
     return (
         _is_year(run)
-        or _is_time(run, before)
+        or _is_time(run, readings[run.turn].language, before)
         or _is_dated(run, readings, before)
         or _is_quantity(run)
-        or _is_price(run, before)
+        or _is_price(run, readings[run.turn].language, before)
     )
 
 
@@ -83,12 +77,12 @@ def _is_year(run: Run) -> bool:
     return len(run.text) == 4 and (spoken or written) and YEARS[0] <= int(run.text) <= YEARS[1]
 
 
-def _is_time(run: Run, before: list[str]) -> bool:
+def _is_time(run: Run, language: Language, before: list[str]) -> bool:
     """Ten thirty, four forty five, twelve oh five; after `at`, `by`, `until`."""
-    if not (3 <= len(run.text) <= 4) or not any(word in TIME_WORDS for word in before[:2]):
+    if not (3 <= len(run.text) <= 4) or not any(word in language.time_words for word in before[:2]):
         return False
     hour, minute = int(run.text[:-2]), int(run.text[-2:])
-    return 1 <= hour <= 12 and minute < 60 and len(run.atoms) <= 3 and run.atoms[-1].kind != "numeral"
+    return 1 <= hour <= language.last_hour and minute < 60 and len(run.atoms) <= 3 and run.atoms[-1].kind != "numeral"
 
 
 def _is_dated(run: Run, readings: Sequence[Reading], before: list[str]) -> bool:
@@ -109,8 +103,8 @@ def _is_quantity(run: Run) -> bool:
     return 1 <= scales <= 2 and len(run.atoms) <= 6 and digits_after <= 2
 
 
-def _is_price(run: Run, before: list[str]) -> bool:
+def _is_price(run: Run, language: Language, before: list[str]) -> bool:
     """Forty nine ninety nine, after `pay` or `costs`."""
     kinds = [atom.kind for atom in run.atoms]
     is_spoken = len(run.text) <= 4 and kinds[0] in ("tens", "teen") and len(kinds) <= 4
-    return is_spoken and any(word in AMOUNT_WORDS for word in before)
+    return is_spoken and any(word in language.amount_words for word in before)

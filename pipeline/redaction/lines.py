@@ -10,7 +10,8 @@ from typing import Final, Literal
 import msgspec
 
 from pipeline.redaction.detect import Profile
-from pipeline.stages.redaction import Redactor, RedactorState
+from pipeline.redaction.profiles import Profiles
+from pipeline.stages.redaction import RedactorState, TenantRedactor
 from topics.records import SAMPLES_PER_MS, Record, RedactedTurn, Turn, Watermark, Word
 
 TENANT: Final = "local"
@@ -52,7 +53,7 @@ def run(lines: Iterable[str], profile: Profile | None = None) -> Iterator[str | 
         At least one line for each good line, as soon as it is known, and a `BadLine` for each bad one.
     """
     decode = msgspec.json.Decoder(_Line).decode
-    machine = Redactor(profile)
+    machine = TenantRedactor(Profiles(default=profile or Profile()))
     contacts: dict[str, _Contact] = {}
     for number, text in enumerate(lines, start=1):
         if not text.strip():
@@ -87,7 +88,7 @@ class _Contact:
     newest: dict[str, str]
     end_ms: int = 0
 
-    def lines(self, machine: Redactor, line: _Line) -> Iterator[str]:
+    def lines(self, machine: TenantRedactor, line: _Line) -> Iterator[str]:
         """Feed one turn; a turn that changes nothing repeats its newest line."""
         self.end_ms = max(self.end_ms, line.end_ms, *(word.end_ms for word in line.words))
         mark = Watermark(TENANT, line.contact_id, 0, self.end_ms, is_end=False)

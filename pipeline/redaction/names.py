@@ -7,37 +7,10 @@ name; after a weak one ("this is") the word must be a given name or be followed 
 from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
-from pipeline.redaction.ordinary_en import ORDINARY
-from pipeline.redaction.reading import Reading, plain
-from pipeline.redaction.tables_en import (
-    GIVEN_NAMES,
-    LEAD_INS,
-    NAME_FOLLOWERS,
-    TITLES,
-)
+from pipeline.redaction.reading import Reading
 
-MAX_NAME_WORDS: Final = 3
 ANSWER_MS: Final = 12_000  # from the question to the begin of the answer
 Mark = tuple[int, int, int]  # turn, first word, last word
-
-_SOCIAL: Final = frozenset(("i'm", "am", "you", "thanks", "hello", "hi", "it's"))
-_NO_NAME_ENDINGS: Final = (
-    "able",
-    "ible",
-    "ing",
-    "ed",
-    "ous",
-    "ful",
-    "less",
-    "ly",
-    "ive",
-    "ane",
-    "tion",
-    "ment",
-    "ness",
-    "est",
-)
-_OPEN_ENDS: Final = frozenset(("is", "name's", "me", "of"))
 
 
 def find_names(readings: Sequence[Reading], known: Set[str]) -> Iterator[Mark]:
@@ -56,15 +29,15 @@ def name_words(readings: Sequence[Reading], marks: Sequence[Mark]) -> list[str]:
     return [
         word
         for turn, first, last in marks
-        for word in map(plain, readings[turn].norms[first : last + 1])
-        if len(word) > 1 and word not in ORDINARY
+        for word in map(readings[turn].language.plain, readings[turn].norms[first : last + 1])
+        if len(word) > 1 and word not in readings[turn].language.ordinary
     ]
 
 
 def _after_carrier(readings: Sequence[Reading], turn: int, last: int, strength: str) -> Iterator[Mark]:
     reading = readings[turn]
     at = last + 1
-    while at < len(reading.norms) and reading.norms[at] in ("is", "uh", "um", "it's"):
+    while at < len(reading.norms) and reading.norms[at] in reading.language.carrier_gaps:
         at += 1
     if at < len(reading.norms):
         first, count = at, _length(reading, at)
@@ -73,7 +46,7 @@ def _after_carrier(readings: Sequence[Reading], turn: int, last: int, strength: 
         elif strength == "strong":
             yield from _spelled(reading, turn, at)
         return
-    if strength == "strong" and reading.norms[last] in _OPEN_ENDS:
+    if strength == "strong" and reading.norms[last] in reading.language.open_ends:
         following = _next_turn(readings, turn, reading.track)
         if following is not None:
             yield from _at_head(readings[following], following)
@@ -99,7 +72,7 @@ def _next_turn(readings: Sequence[Reading], turn: int, track: str) -> int | None
 def _at_head(reading: Reading, turn: int) -> Iterator[Mark]:
     """Find a name at the begin of an answer, behind words such as "sure, it's"."""
     at = 0
-    while at < len(reading.norms) and reading.norms[at] in LEAD_INS:
+    while at < len(reading.norms) and reading.norms[at] in reading.language.lead_ins:
         at += 1
     count = _length(reading, at)
     if count:
@@ -110,27 +83,39 @@ def _at_head(reading: Reading, turn: int) -> Iterator[Mark]:
 
 def _length(reading: Reading, at: int) -> int:
     """Count the words of the name that starts at a word; 0 where none does."""
+    language = reading.language
     count = 0
-    for word in reading.words[at : at + MAX_NAME_WORDS]:
-        name = plain(word.norm)
-        is_name = word.kind in ("word", "month") and (name not in ORDINARY or name in GIVEN_NAMES and not count)
+    for word in reading.words[at : at + language.max_name_words]:
+        if count and word.norm in language.name_particles:
+            count += 1
+            continue
+        name = language.plain(word.norm)
+        is_name = word.kind in ("word", "month") and (
+            name not in language.ordinary or name in language.given_names and not count
+        )
         if not is_name or len(name) < 2 or not name.replace("-", "").replace("'", "").replace(".", "").isalpha():
             break
         count += 1
         if word.ends_sentence:
             break
+    while count and reading.norms[at + count - 1] in language.name_particles:
+        count -= 1
     return count
 
 
 def _is_likely(reading: Reading, carrier: int, at: int, count: int) -> bool:
     """Decide about a word behind a weak carrier."""
-    if plain(reading.norms[at]) in GIVEN_NAMES:
+    language = reading.language
+    if language.plain(reading.norms[at]) in language.given_names:
         return True
-    if reading.norms[carrier] in _SOCIAL or reading.norms[at].endswith(_NO_NAME_ENDINGS):
+    if reading.norms[carrier] in language.social_words or language.is_no_name(reading.norms[at]):
         return False
     after = reading.norms[at + count] if at + count < len(reading.norms) else None
     return (
-        after is None or after in NAME_FOLLOWERS or reading.norms[carrier] in TITLES or reading.words[at].ends_sentence
+        after is None
+        or after in language.name_followers
+        or reading.norms[carrier] in language.titles
+        or reading.words[at].ends_sentence
     )
 
 
@@ -142,14 +127,15 @@ def _with_spelling(reading: Reading, at: int) -> int:
 
 def _spelled(reading: Reading, turn: int, at: int) -> Iterator[Mark]:
     """Find single letters that start within three words, also "m as in mary"."""
-    first = next((i for i in range(at, min(at + 4, len(reading.norms))) if _is_letter(reading.norms[i])), None)
+    is_letter = reading.language.is_letter
+    first = next((i for i in range(at, min(at + 4, len(reading.norms))) if is_letter(reading.norms[i])), None)
     if first is None:
         return
     last = at = first
     while at < len(reading.norms) and at - last <= 3:
-        if _is_letter(reading.norms[at]):
+        if is_letter(reading.norms[at]):
             last = at
-        elif reading.norms[at] in ("in", "like", "for") and at + 1 < len(reading.norms):
+        elif reading.norms[at] in reading.language.spelled_as and at + 1 < len(reading.norms):
             last = at = at + 1
         at += 1
     if last > first:
@@ -158,9 +144,5 @@ def _spelled(reading: Reading, turn: int, at: int) -> Iterator[Mark]:
 
 def _known(reading: Reading, turn: int, known: Set[str]) -> Iterator[Mark]:
     for at, norm in enumerate(reading.norms):
-        if norm in known or plain(norm) in known:
+        if norm in known or reading.language.plain(norm) in known:
             yield turn, at, at
-
-
-def _is_letter(norm: str) -> bool:
-    return len(norm) == 1 and norm.isalpha() and norm not in "ai" or norm in ("a.", "i.")

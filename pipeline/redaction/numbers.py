@@ -129,9 +129,9 @@ class Numbers:
         trailing = self._trailing(run)
         if trailing:
             return trailing
-        if (is_saying(run) or is_everyday(run, self._readings)) and not self._follows_secret(run):
+        if (is_saying(run, self._readings) or is_everyday(run, self._readings)) and not self._follows_secret(run):
             return ""
-        if is_telephone(run.text):
+        if self._is_telephone(run):
             return "PHONE"
         return "SSN" if is_social_security(run.text) else "PII"
 
@@ -187,19 +187,21 @@ class Numbers:
         )
 
     def _refined(self, run: Run, kind: str) -> str:
-        if kind == "PHONE" and not is_telephone(run.text) and is_social_security(run.text):
+        if kind == "PHONE" and not self._is_telephone(run) and is_social_security(run.text):
             return "SSN"
         return kind
+
+    def _is_telephone(self, run: Run) -> bool:
+        others = self._readings[run.turn].language.telephone_pattern
+        return is_telephone(run.text) or others.fullmatch(run.text) is not None
 
     def _trailing(self, run: Run) -> str:
         """Find `... is my card number` behind a run."""
         turn, at = run.places[-1]
+        language = self._readings[turn].language
         for label in self._readings[turn].labels:
             before = self._readings[turn].norms[max(0, label.first - 3) : label.first]
-            is_told = any(word in ("is", "was", "that's", "be") for word in before) or before[-1:] in (
-                ["my"],
-                ["your"],
-            )
+            is_told = not language.telling_words.isdisjoint(before) or not language.owning_words.isdisjoint(before[-1:])
             if 0 < label.first - at <= TRAILING_WORDS and is_told and label.kind:
                 return label.kind
         return ""

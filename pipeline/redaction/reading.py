@@ -3,20 +3,13 @@
 Owns everything that one turn's words tell alone; `digits` joins the pieces of several turns.
 """
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
-from typing import Final
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Final, NamedTuple
 
-from pipeline.redaction.labels_en import CONTEXTS, MAIL_CONTEXTS, NAME_QUESTIONS, WEAK_CONTEXTS
-from pipeline.redaction.tables_en import (
-    MAIL_CONNECTORS,
-    MAIL_PROVIDERS,
-    PRONOUN_BEFORE_ONE,
-    STRONG_NAME_CARRIERS,
-    UNITS_OF_MEASURE,
-    WEAK_NAME_CARRIERS,
-)
-from pipeline.redaction.words import DOUBTFUL, Lexeme, read
+from pipeline.redaction.languages import ENGLISH, Language
+from pipeline.redaction.words import DOUBTFUL, Lexeme, word_reader
 from topics.records import Track
 
 OUTRANKED_WORDS: Final = 6  # words behind a firm phrase in which a vague one adds nothing
@@ -70,52 +63,58 @@ class Reading:
     said: frozenset[str]  # the words, and what they are without the 's of a genitive
     carriers: list[tuple[int, str]]  # last word of each phrase that a name may follow, `strong` or `weak`
     dates: list[tuple[int, int]]  # groups of date words, first and last
+    language: Language
+    found: tuple[tuple[int, int, str], ...] = ()  # what plug-ins found: first word, last word, type
 
 
-def read_turn(
-    track: Track,
-    is_final: bool,
-    texts: Sequence[str],
-    starts: Sequence[int],
-    ends: Sequence[int],
-    first_ms: int,
-) -> Reading:
-    """Read a turn; `first_ms` places a turn without words."""
-    words = [read(text) for text in texts]
-    norms = [word.norm for word in words]
-    mail_words = [at for at, norm in enumerate(norms) if norm in MAIL_CONTEXTS]
-    return Reading(
-        track=track,
-        is_final=is_final,
-        starts=starts,
-        ends=ends,
-        words=words,
-        pieces=list(_pieces(words)),
-        labels=list(_labels(norms)),
-        asks_mail=mail_words[-1] if mail_words else None,
-        asks_name=any(True for _ in phrases(norms, _NAME_QUESTIONS)),
-        has_mail=any("@" in norm or norm in _MAIL_WORDS or _looks_like_domain(norm) for norm in norms),
-        content=sum(1 for word in words if word.kind not in ("filler", "digits")),
-        start_ms=min(starts[0], first_ms) if words else first_ms,
-        end_ms=max(ends) if words else first_ms,
-        norms=norms,
-        said=frozenset((*norms, *map(plain, norms))),
-        carriers=[(last, strength) for _, last, strength in phrases(norms, _CARRIERS)],
-        dates=list(_dates(words)),
-    )
+Read = Callable[[Track, bool, Sequence[str], Sequence[int], Sequence[int], int], Reading]
 
 
-def plain(norm: str) -> str:
-    """Return a word without the 's of a genitive."""
-    return norm.removesuffix("'s").removesuffix("’s")
+@cache
+def reader(language: Language) -> Read:
+    """Return what reads a turn of a language: its track, whether it is final, its words, their starts and ends.
+
+    The last argument places a turn without words.
+    """
+    tables, mail_signs, read = _tables(language), language.mail_words, word_reader(language)
+
+    def read_turn(
+        track: Track, is_final: bool, texts: Sequence[str], starts: Sequence[int], ends: Sequence[int], first_ms: int
+    ) -> Reading:
+        words = [read(text) for text in texts]
+        _fill(words, tables.fillers)
+        norms = [word.norm for word in words]
+        mail_words = [at for at, norm in enumerate(norms) if norm in language.mail_labels]
+        return Reading(
+            track=track,
+            is_final=is_final,
+            starts=starts,
+            ends=ends,
+            words=words,
+            pieces=list(_pieces(words, language)),
+            labels=list(_labels(norms, language)),
+            asks_mail=mail_words[-1] if mail_words else None,
+            asks_name=any(True for _ in phrases(norms, tables.name_questions)),
+            has_mail=any("@" in norm or norm in mail_signs or _looks_like_domain(norm) for norm in norms),
+            content=sum(1 for word in words if word.kind not in ("filler", "digits")),
+            start_ms=min(starts[0], first_ms) if words else first_ms,
+            end_ms=max(ends) if words else first_ms,
+            norms=norms,
+            said=frozenset((*norms, *map(language.plain, norms))),
+            carriers=[(last, strength) for _, last, strength in phrases(norms, tables.carriers)],
+            dates=list(_dates(words, language)),
+            language=language,
+        )
+
+    return read_turn
 
 
-Phrases = dict[str, list[tuple[tuple[str, ...], str]]]
+PhraseTable = dict[str, list[tuple[tuple[str, ...], str]]]
 
 
-def phrase_table(rows: Iterator[tuple[str, str]]) -> Phrases:
+def phrase_table(rows: Iterator[tuple[str, str]]) -> PhraseTable:
     """Index (phrase, value) rows by first word, longest phrase first."""
-    table: Phrases = {}
+    table: PhraseTable = {}
     for phrase, value in rows:
         words = tuple(phrase.split())
         table.setdefault(words[0], []).append((words, value))
@@ -124,7 +123,7 @@ def phrase_table(rows: Iterator[tuple[str, str]]) -> Phrases:
     return table
 
 
-def phrases(norms: list[str], table: Phrases) -> Iterator[tuple[int, int, str]]:
+def phrases(norms: list[str], table: PhraseTable) -> Iterator[tuple[int, int, str]]:
     """Find phrases: first word, last word, value. At each word the longest phrase wins."""
     for at, norm in enumerate(norms):
         for words, value in table.get(norm, ()):
@@ -133,47 +132,58 @@ def phrases(norms: list[str], table: Phrases) -> Iterator[tuple[int, int, str]]:
                 break
 
 
-_CONTEXTS: Final = phrase_table((phrase, kind) for kind, rows in CONTEXTS.items() for phrase in rows)
-_NAME_QUESTIONS: Final = phrase_table((phrase, "NAME") for phrase in NAME_QUESTIONS)
-_CARRIERS: Final = phrase_table(
-    (phrase, strength)
-    for strength, rows in (("strong", STRONG_NAME_CARRIERS), ("weak", WEAK_NAME_CARRIERS))
-    for phrase in rows
-)
-_MAIL_WORDS: Final = (MAIL_CONNECTORS | MAIL_PROVIDERS) - {
-    "point",
-    "plus",
-    "period",
-    "dash",
-    "live",
-    "mac",
-    "under",
-}
-_STRONG_WORDS: Final = frozenset(
-    """cvv cvc cvv2 csc ssn itin iban expiration expiry birthday birthdate dob passcode password pin social
-    routing""".split()
-)
+class _Tables(NamedTuple):
+    """A language's phrases by their first word."""
+
+    fillers: PhraseTable
+    labels: PhraseTable
+    no_labels: PhraseTable
+    name_questions: PhraseTable
+    carriers: PhraseTable
+    weak_labels: frozenset[str]
 
 
-def _labels(norms: list[str]) -> Iterator[Label]:
+@cache
+def _tables(language: Language) -> _Tables:
+    carriers = (("strong", language.strong_carriers), ("weak", language.weak_carriers))
+    return _Tables(
+        fillers=phrase_table((phrase, "") for phrase in language.filler_phrases),
+        labels=phrase_table((phrase, kind) for kind, rows in language.labels.items() for phrase in rows),
+        no_labels=phrase_table((phrase, "") for phrase in language.no_labels),
+        name_questions=phrase_table((phrase, "NAME") for phrase in language.name_questions),
+        carriers=phrase_table((phrase, strength) for strength, rows in carriers for phrase in rows),
+        weak_labels=frozenset(language.weak_labels),
+    )
+
+
+def _fill(words: list[Lexeme], fillers: PhraseTable) -> None:
+    """Read phrases such as "a ver" as fillers."""
+    if fillers:
+        for first, last, _ in phrases([word.norm for word in words], fillers):
+            words[first : last + 1] = (replace(word, kind="filler", atoms=()) for word in words[first : last + 1])
+
+
+def _labels(norms: list[str], language: Language) -> Iterator[Label]:
+    tables = _tables(language)
     firm = -OUTRANKED_WORDS
-    for first, last, kind in phrases(norms, _CONTEXTS):
-        is_weak = (first == last and norms[first] not in _STRONG_WORDS) or _is_vague(norms, first, last)
-        if (is_weak and first - firm < OUTRANKED_WORDS) or norms[first : first + 2] == ["social", "media"]:
+    for first, last, kind in phrases(norms, tables.labels):
+        is_single = first == last and norms[first] not in language.firm_words
+        is_weak = is_single or " ".join(norms[first : last + 1]) in tables.weak_labels
+        if (is_weak and first - firm < OUTRANKED_WORDS) or _starts_with(norms, first, tables.no_labels):
             continue
         firm = firm if is_weak or not kind else last
         yield Label(kind, first, last, is_weak)
 
 
-def _is_vague(norms: list[str], first: int, last: int) -> bool:
-    return " ".join(norms[first : last + 1]) in WEAK_CONTEXTS
+def _starts_with(norms: list[str], at: int, table: PhraseTable) -> bool:
+    return any(tuple(norms[at : at + len(words)]) == words for words, _ in table.get(norms[at], ()))
 
 
 def _looks_like_domain(norm: str) -> bool:
     return "." in norm and norm.rpartition(".")[2].isalpha() and len(norm.rpartition(".")[2]) >= 2
 
 
-def _pieces(words: list[Lexeme]) -> Iterator[Piece]:
+def _pieces(words: list[Lexeme], language: Language) -> Iterator[Piece]:
     """Cut a turn into pieces of digits."""
     inside: list[int] = []
     fillers = 0
@@ -185,22 +195,24 @@ def _pieces(words: list[Lexeme]) -> Iterator[Piece]:
             continue
         fillers += 1
         if word.kind != "filler" or fillers > MAX_FILLERS:
-            yield from _closed(words, inside, is_head, False)
+            yield from _closed(words, language, inside, is_head, False)
             inside = []
             is_head = is_head and word.kind == "filler"
-    yield from _closed(words, inside, is_head, True)
+    yield from _closed(words, language, inside, is_head, True)
 
 
-def _closed(words: list[Lexeme], inside: list[int], is_head: bool, is_tail: bool) -> Iterator[Piece]:
+def _closed(
+    words: list[Lexeme], language: Language, inside: list[int], is_head: bool, is_tail: bool
+) -> Iterator[Piece]:
     """Split at doubtful words that are no digits, then trim the ends."""
     part: list[int] = []
     for place, at in enumerate(inside):
         if _is_wall(words, inside, place, is_head, is_tail):
-            yield from _trimmed(words, part, is_head, False)
+            yield from _trimmed(words, language, part, is_head, False)
             part, is_head = [], False
         else:
             part.append(at)
-    yield from _trimmed(words, part, is_head, is_tail)
+    yield from _trimmed(words, language, part, is_head, is_tail)
 
 
 def _is_wall(words: list[Lexeme], inside: list[int], place: int, is_head: bool, is_tail: bool) -> bool:
@@ -220,48 +232,53 @@ def _is_single(word: Lexeme | None) -> bool:
     return kind in ("unit", "multiplier", *DOUBTFUL) or kind == "numeral" and (len(value) == 1 or len(value) >= 3)
 
 
-def _trimmed(words: list[Lexeme], part: list[int], is_head: bool, is_tail: bool) -> Iterator[Piece]:
+def _trimmed(words: list[Lexeme], language: Language, part: list[int], is_head: bool, is_tail: bool) -> Iterator[Piece]:
     """Drop doubtful words at an edge that no neighbouring turn can make digits."""
     while part and not is_tail and _atom(words, part[-1]) in ("multiplier", *DOUBTFUL):
         part = part[:-1]
     while part and not is_head and _atom(words, part[0]) in ("scale", "hundred", "plural", *DOUBTFUL):
         part = part[1:]
     has_digits = any(words[at].kind == "digits" for at in part)
-    if part and (has_digits or is_tail) and not _is_pronoun(words, part):
-        yield Piece(tuple(part), is_head and not (_is_measured(words, part) and len(part) <= 2), is_tail)
+    if part and (has_digits or is_tail) and not _is_pronoun(words, language, part):
+        yield Piece(tuple(part), is_head and not (_is_measured(words, language, part) and len(part) <= 2), is_tail)
 
 
-def _is_pronoun(words: list[Lexeme], part: list[int]) -> bool:
+def _is_pronoun(words: list[Lexeme], language: Language, part: list[int]) -> bool:
     """Say whether a single `one` stands for a thing: "the one", "this one"."""
     return (
         len(part) == 1
-        and words[part[0]].norm == "one"
-        and words[part[0] - 1].norm in PRONOUN_BEFORE_ONE
+        and words[part[0]].norm in language.pronouns
+        and words[part[0] - 1].norm in language.before_pronouns
         and part[0] > 0
     )
 
 
-def _is_measured(words: list[Lexeme], part: list[int]) -> bool:
-    return part[-1] + 1 < len(words) and words[part[-1] + 1].norm in UNITS_OF_MEASURE
+def _is_measured(words: list[Lexeme], language: Language, part: list[int]) -> bool:
+    return part[-1] + 1 < len(words) and words[part[-1] + 1].norm in language.measures
 
 
 def _atom(words: list[Lexeme], at: int) -> str:
     return words[at].atoms[0].kind if words[at].kind == "maybe" else "digits"
 
 
-def _dates(words: list[Lexeme]) -> Iterator[tuple[int, int]]:
+def _dates(words: list[Lexeme], language: Language) -> Iterator[tuple[int, int]]:
     """Find groups of date words: months, ordinals and written dates, with digits between and beside them."""
     inside: list[int] = []
     for at, word in enumerate(words):
         if word.kind in ("month", "ordinal", "date", "digits"):
             if inside and at - inside[-1] > DATE_GAP + 1:
-                yield from _dated(words, inside)
+                yield from _dated(words, language, inside)
                 inside = []
             inside.append(at)
-    yield from _dated(words, inside)
+    yield from _dated(words, language, inside)
 
 
-def _dated(words: list[Lexeme], inside: list[int]) -> Iterator[tuple[int, int]]:
+def _dated(words: list[Lexeme], language: Language, inside: list[int]) -> Iterator[tuple[int, int]]:
     kinds = {words[at].kind for at in inside}
-    if "date" in kinds or ("month" in kinds and (len(inside) > 1 or words[inside[0]].norm not in ("may", "march"))):
+    if "date" in kinds or (
+        "month" in kinds and (len(inside) > 1 or words[inside[0]].norm not in language.doubtful_months)
+    ):
         yield inside[0], inside[-1]
+
+
+read_turn: Final = reader(ENGLISH)

@@ -13,6 +13,7 @@ import msgspec
 
 from pipeline.errors import InputError
 from pipeline.redaction import lines as redaction_lines
+from pipeline.redaction.detect import Profile
 from pipeline.redaction.figures import EXPOSED, Fault, Figures, GivenWord, Shown
 
 OPTIONAL: Final = "OPTIONAL"  # a labelled word that counts neither way: a filler within a number
@@ -215,10 +216,10 @@ class Comparison:
         if out.text.split() != _masked(line):
             self._measure.astray(line)
 
-    def run(self, lines: Iterable[str]) -> Iterator[str | redaction_lines.BadLine]:
+    def run(self, lines: Iterable[str], profile: Profile | None = None) -> Iterator[str | redaction_lines.BadLine]:
         """Redact as `lines.run` does, and count what goes in and comes out."""
         decode = msgspec.json.Decoder(PublishedLine).decode
-        for line in redaction_lines.run(self._taken(lines)):
+        for line in redaction_lines.run(self._taken(lines), profile):
             if isinstance(line, str):
                 self.published(decode(line))
             yield line

@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "7434818ce93b"
+DETECTOR: Final = "f1f48638a20a"

@@ -4,23 +4,12 @@ Owns the reading of one word. What a row of words means is for `digits`, `contex
 """
 
 import re
-from collections.abc import Sequence
-from dataclasses import dataclass
-from typing import Final, Literal, NamedTuple
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import cache
+from typing import Final, Literal, NamedTuple, cast
 
-from pipeline.redaction.tables_en import (
-    FILLERS,
-    MONTHS,
-    MULTIPLIERS,
-    ORDINALS,
-    PLURALS,
-    RANGE_WORDS,
-    SCALES,
-    SUBSTITUTES,
-    TEENS,
-    TENS,
-    UNITS,
-)
+from pipeline.redaction.languages import ENGLISH, Language
 
 AtomKind = Literal["unit", "teen", "tens", "hundred", "scale", "multiplier", "plural", "numeral", "range", "misheard"]
 DOUBTFUL: Final = ("range", "misheard")  # words that an ASR writes for a digit
@@ -45,59 +34,93 @@ class Lexeme:
     ends_sentence: bool = False
 
 
-_PUNCTUATION: Final = " .,?!;:\"'()[]{}<>…*#“”‘’"
-_AMOUNT: Final = re.compile(
-    r"[$£€].*\d.*|\d[\d,]*(\.\d+)?%|\d{1,2}:\d{2}([ap]\.?m)?|\d{1,2}[ap]\.?m|\d{1,4}\.\d{1,2}|\d+'?s|\d{1,3}k"
-)
+_PUNCTUATION: Final = " .,?!;:\"'()[]{}<>…*#“”‘’¿¡«»"
 _DATE: Final = re.compile(r"\d{1,2}[/-]\d{1,2}[/-](\d{2}|\d{4})|\d{4}-\d{2}-\d{2}|(0?[1-9]|1[0-2])/(\d{2}|\d{4})")
-_ORDINAL: Final = re.compile(r"\d{1,2}(st|nd|rd|th)")
 _NUMERAL: Final = re.compile(r"\+?[\d][\d,.\-/()+_ ]*")
-_NUMBER_PARTS: Final = frozenset((*UNITS, *TEENS, *TENS, "hundred"))
 
 
-def _substitute(word: str, digit: str) -> Atom:
-    return Atom("range" if word in RANGE_WORDS else "misheard", digit)
+class _Known(NamedTuple):
+    """What a language's tables say of words: inside a sentence and at its end."""
+
+    inside: dict[str, Lexeme]
+    ending: dict[str, Lexeme]
+    number_parts: frozenset[str]
+    shapes: tuple[tuple[WordKind, re.Pattern[str]], ...]
 
 
-def _table() -> dict[str, Lexeme]:
+def _known(language: Language) -> _Known:
+    inside = _table(language)
+    return _Known(
+        inside,
+        {word: replace(lexeme, ends_sentence=True) for word, lexeme in inside.items()},
+        frozenset(
+            (
+                *language.units,
+                *language.teens,
+                *language.tens,
+                *language.hundreds,
+                *language.hundred_words,
+                *language.weak_zeros,
+            )
+        ),
+        (("amount", language.amount_pattern), ("date", _DATE), ("ordinal", language.ordinal_pattern)),
+    )
+
+
+def _table(language: Language) -> dict[str, Lexeme]:
     """Build the reading of every word that the tables know; later rows win."""
-    known: dict[str, Lexeme] = {word: Lexeme(word, "filler") for word in FILLERS}
-    known |= {word: Lexeme(word, "ordinal") for word in ORDINALS}
-    known |= {word: Lexeme(word, "month") for word in MONTHS}
-    known |= {word: Lexeme(word, "maybe", (_substitute(word, digit),)) for word, digit in SUBSTITUTES.items()}
-    known |= {word: Lexeme(word, "maybe", (Atom("scale", zeros),)) for word, zeros in SCALES.items()}
-    known |= {word: Lexeme(word, "maybe", (Atom("multiplier", times),)) for word, times in MULTIPLIERS.items()}
-    known |= {word: Lexeme(word, "maybe", (Atom("plural", digit),)) for word, digit in PLURALS.items()}
-    known |= {word: Lexeme(word, "digits", (Atom("unit", digit),)) for word, digit in UNITS.items()}
-    known |= {word: Lexeme(word, "maybe", (Atom("unit", "0"),)) for word in ("oh", "o")}
-    known |= {word: Lexeme(word, "digits", (Atom("teen", value),)) for word, value in TEENS.items()}
-    known |= {word: Lexeme(word, "digits", (Atom("tens", value),)) for word, value in TENS.items()}
-    known["hundred"] = Lexeme("hundred", "maybe", (Atom("hundred", "00"),))
+    known: dict[str, Lexeme] = {}
+    for words, kind in ((language.fillers, "filler"), (language.ordinals, "ordinal"), (language.months, "month")):
+        known |= {word: Lexeme(word, cast("WordKind", kind)) for word in words}
+    for word, digit in language.substitutes.items():
+        known[word] = Lexeme(word, "maybe", (Atom("range" if word in language.range_words else "misheard", digit),))
+    known |= _row("maybe", "scale", {word: zeros for word, zeros in language.scales.items() if zeros[0] == "0"})
+    known |= _row("digits", "scale", {word: value for word, value in language.scales.items() if value[0] != "0"})
+    known |= _row("maybe", "multiplier", language.multipliers)
+    known |= _row("maybe", "plural", language.plurals)
+    known |= _row("digits", "unit", language.units)
+    known |= _row("maybe", "unit", dict.fromkeys(language.weak_zeros, "0"))
+    known |= _row("digits", "teen", language.teens)
+    known |= _row("digits", "tens", language.tens)
+    known |= _row("maybe", "hundred", dict.fromkeys(language.hundred_words, "00"))
+    for word, digit in language.hundreds.items():
+        known[word] = Lexeme(word, "digits", (Atom("unit", digit), Atom("hundred", "00")))
     return known
 
 
-_KNOWN: Final = _table()
-_SENTENCE: Final = {word: Lexeme(lexeme.norm, lexeme.kind, lexeme.atoms, True) for word, lexeme in _KNOWN.items()}
+def _row(kind: WordKind, atom: AtomKind, values: Mapping[str, str]) -> dict[str, Lexeme]:
+    return {word: Lexeme(word, kind, (Atom(atom, value),)) for word, value in values.items()}
 
 
-def read(text: str) -> Lexeme:
+def read(text: str, language: Language = ENGLISH) -> Lexeme:
     """Read one word as an ASR wrote it, in any case and with its punctuation."""
-    known = _KNOWN.get(text)
-    if known is not None:
-        return known
-    norm = text.lower().strip(_PUNCTUATION)
-    ends = text.endswith((".", "?", "!"))
-    known = (_SENTENCE if ends else _KNOWN).get(norm)
-    if known is not None:
-        return known
-    if not text.isalpha() and any(char.isdigit() for char in text):
-        return _read_numeral(text.lower().strip(" .,?!;:\"'"), norm, ends)
-    return _read_compound(norm, ends)
+    return word_reader(language)(text)
 
 
-def _read_numeral(text: str, norm: str, ends: bool) -> Lexeme:
+@cache
+def word_reader(language: Language) -> Callable[[str], Lexeme]:
+    """Return what reads one word of a language; see `read`."""
+    tables = _known(language)
+
+    def read_word(text: str) -> Lexeme:
+        known = tables.inside.get(text)
+        if known is not None:
+            return known
+        norm = language.fold(text.lower().strip(_PUNCTUATION))
+        ends = text.endswith((".", "?", "!"))
+        known = (tables.ending if ends else tables.inside).get(norm)
+        if known is not None:
+            return known
+        if not text.isalpha() and any(char.isdigit() for char in text):
+            return _read_numeral(text.lower().strip(" .,?!;:\"'"), norm, ends, tables)
+        return _read_compound(norm, ends, tables)
+
+    return read_word
+
+
+def _read_numeral(text: str, norm: str, ends: bool, tables: _Known) -> Lexeme:
     """Read a word that holds a digit character."""
-    for kind, pattern in _SHAPES:
+    for kind, pattern in tables.shapes:
         if pattern.fullmatch(text):
             return Lexeme(norm, kind, (Atom("numeral", _digits(text)),) if kind == "date" else (), ends)
     digits = _digits(text)
@@ -106,18 +129,11 @@ def _read_numeral(text: str, norm: str, ends: bool) -> Lexeme:
     return Lexeme(norm, "digits", (Atom("numeral", digits),), ends)
 
 
-_SHAPES: Final[tuple[tuple[WordKind, re.Pattern[str]], ...]] = (
-    ("amount", _AMOUNT),
-    ("date", _DATE),
-    ("ordinal", _ORDINAL),
-)
-
-
-def _read_compound(norm: str, ends: bool) -> Lexeme:
+def _read_compound(norm: str, ends: bool, tables: _Known) -> Lexeme:
     """Read `twenty-one`, `four-one-one` or an entry that holds several words."""
     parts = re.split(r"[-\s]+", norm) if "-" in norm or " " in norm else ()
-    if parts and all(part in _NUMBER_PARTS for part in parts):
-        return Lexeme(norm, "digits", tuple(atom for part in parts for atom in _KNOWN[part].atoms), ends)
+    if parts and all(part in tables.number_parts for part in parts):
+        return Lexeme(norm, "digits", tuple(atom for part in parts for atom in tables.inside[part].atoms), ends)
     return Lexeme(norm, "word", (), ends)
 
 
@@ -143,6 +159,8 @@ def decode(atoms: Sequence[Atom]) -> list[tuple[str, int]]:
 def _number(atoms: Sequence[Atom], at: int) -> tuple[str, int]:
     """Read the number that starts at an atom: its digits and the index behind it."""
     kind, value = atoms[at]
+    if kind == "scale" and value[0] != "0":
+        return _with_thousands(atoms, value[0], at)
     if kind == "multiplier":
         return _repeated(atoms, at, int(value))
     digits, after = _below_hundred(atoms, at)
@@ -185,7 +203,7 @@ def _with_hundreds(atoms: Sequence[Atom], digits: str, at: int) -> tuple[str, in
 
 
 def _with_thousands(atoms: Sequence[Atom], digits: str, at: int) -> tuple[str, int]:
-    zeros = atoms[at].value
+    zeros = atoms[at].value.lstrip("1")
     if zeros != "000" or at + 1 >= len(atoms):
         return digits + zeros, at + 1
     rest, after = _number(atoms, at + 1)

@@ -23,13 +23,13 @@ from pipeline.redaction.cover import (
     Line,
     audio_spans,
     beginning,
-    groups,
     lines_of,
     text_spans,
     tokens,
 )
-from pipeline.redaction.detect import Detector, Open, Profile, Verdict, no_masks
-from pipeline.redaction.reading import Reading
+from pipeline.redaction.detect import Detector, Open, Profile, Verdict, groups, no_masks, reading_of
+from pipeline.redaction.profiles import Profiles
+from pipeline.redaction.reading import Read, Reading
 from topics.records import (
     ON_HOLD,
     SAMPLES_PER_MS,
@@ -69,9 +69,9 @@ _SOURCE: Final = attrgetter(
 class Readings:
     """What the detector read in the turns that were asked for last, of any contact: derived, so it may be forgotten."""
 
-    def __init__(self, detector: Detector) -> None:
+    def __init__(self, read: Read) -> None:
         """Start empty."""
-        self._detector = detector
+        self._read = read
         self._rows: OrderedDict[str, tuple[Heard, Reading]] = OrderedDict()
 
     def of(self, turn: Heard) -> Reading:
@@ -81,7 +81,7 @@ class Readings:
             self._rows.move_to_end(turn.turn_id)
             return row[1]
         first_ms = turn.first_sample // SAMPLES_PER_MS
-        reading = self._detector.read(turn.track, turn.is_final, turn.texts, turn.starts, turn.ends, first_ms)
+        reading = self._read(turn.track, turn.is_final, turn.texts, turn.starts, turn.ends, first_ms)
         self._rows[turn.turn_id] = turn, reading
         if len(self._rows) > MAX_READINGS:
             self._rows.popitem(last=False)
@@ -140,7 +140,11 @@ class Redactor(Machine[RedactorState]):
     state = RedactorState
 
     def __init__(
-        self, profile: Profile | None = None, detector: Detector | None = None, receipts: Receipts | None = None
+        self,
+        profile: Profile | None = None,
+        detector: Detector | None = None,
+        receipts: Receipts | None = None,
+        readings: Readings | None = None,
     ) -> None:
         """Take what decides, and what proves it.
 
@@ -148,12 +152,13 @@ class Redactor(Machine[RedactorState]):
             profile: a tenant's, or everything on.
             detector: one that gives the same as the detector and remembers it.
             receipts: None writes no proof, and no gate lets through what comes.
+            readings: shared with the redactors of tenants whose turns are read alike.
         """
         self._profile = profile or Profile()
-        self._detector = detector or Detector()
+        self._detector = detector or Detector(reading_of(self._profile))
         self._receipts = receipts
         self._profile_version = profile_version(self._profile)
-        self._readings = Readings(self._detector)
+        self._readings = readings or Readings(self._detector.read)
 
     def on_record(self, state: RedactorState, record: Record) -> Sequence[Record]:
         """Advance one contact by a turn, a guidance draft or a watermark."""
@@ -330,7 +335,7 @@ class Redactor(Machine[RedactorState]):
         return self._turn(tenant, begun)
 
     def _turn(self, tenant: str, heard: Heard) -> Sequence[Record]:
-        return self._proven(_redacted(tenant, heard), (tenant, *_SOURCE(heard)), heard.rev)
+        return self._proven(_redacted(tenant, heard, self._profile), (tenant, *_SOURCE(heard)), heard.rev)
 
     def _proven(self, record: RedactedTurn | Guidance, source: object, source_rev: int) -> Sequence[Record]:
         """Write a record behind its receipt: what is shown has been accounted for."""
@@ -395,6 +400,32 @@ class Redactor(Machine[RedactorState]):
         return self._detector.mask(text, frozenset(state.names), state.secrets, self._profile)
 
 
+class TenantRedactor(Machine[RedactorState]):
+    """Redact each contact with the profile of its tenant, which is chosen anew for each record: nothing is kept."""
+
+    state = RedactorState
+
+    def __init__(self, profiles: Profiles, receipts: Receipts | None = None) -> None:
+        """Know the profiles of all tenants, and load what they need; see `Redactor`."""
+        for profile in (*profiles.by_tenant.values(), profiles.default):
+            reading_of(profile)
+        self._profiles = profiles
+        self._receipts = receipts
+        self._redactors: dict[str, Redactor] = {}
+        self._readings: dict[Read, Readings] = {}
+
+    def on_record(self, state: RedactorState, record: Record) -> Sequence[Record]:
+        """Advance one contact; see `Redactor`."""
+        redactor = self._redactors.get(record.tenant) or self._made(record.tenant)
+        return redactor.on_record(state, record)
+
+    def _made(self, tenant: str) -> Redactor:
+        profile = self._profiles.of(tenant)
+        read = reading_of(profile)
+        readings = self._readings.setdefault(read, Readings(read))
+        return self._redactors.setdefault(tenant, Redactor(profile, Detector(read), self._receipts, readings))
+
+
 def _heard(turn: Turn) -> Heard:
     """Take a turn into the state."""
     return Heard(
@@ -419,7 +450,7 @@ def _heard(turn: Turn) -> Heard:
     )
 
 
-def _redacted(tenant: str, heard: Heard) -> RedactedTurn:
+def _redacted(tenant: str, heard: Heard, profile: Profile) -> RedactedTurn:
     """Write what may be shown; what was said on hold is evidence alone, and its audio is covered like any other."""
     is_shown = heard.gap != ON_HOLD
     stable = sum(last < heard.stable_words for _, last, _ in groups(heard.masks)) if is_shown else 0
@@ -434,7 +465,7 @@ def _redacted(tenant: str, heard: Heard) -> RedactedTurn:
         first_sample=heard.first_sample,
         end_sample=heard.end_sample,
         is_final=heard.is_final,
-        words=tokens(heard) if is_shown else (),
+        words=tokens(heard, profile) if is_shown else (),
         spans=heard.spans if is_shown else (),
         asr=heard.asr,
         confidence=heard.confidence,

@@ -95,7 +95,9 @@ def _topics(turns: Sequence[RedactedTurn], texts: list[list[str]]) -> Iterator[_
     for turn, words in enumerate(texts):
         for at, word in enumerate(words):
             if word.startswith("["):
-                yield _Topic(turns[turn].words[at].end_ms, turn, at + 1, word.strip("[]").upper(), is_answer=True)
+                yield _Topic(
+                    turns[turn].words[at].end_ms, turn, at + 1, word.strip("[]").split()[0].upper(), is_answer=True
+                )
         text = " ".join(words)
         for found in _TOPIC.finditer(text):
             kind = _TOPICS[int((found.lastgroup or "t0")[1:])][0]
@@ -199,7 +201,7 @@ def _around(number: Number, tokens: Sequence[Token]) -> tuple[str, str]:
 def _is_left_over(number: Number, tokens: Sequence[Token]) -> bool:
     """Whether it stands beside a masked number in one breath: two digits or more, or one between two."""
     before, after = _around(number, tokens)
-    masked = [word.startswith("[") and word not in ("[name]", "[email]", "[address]") for word in (before, after)]
+    masked = [word.startswith("[") and not word.startswith(("[name", "[email", "[address")) for word in (before, after)]
     return all(masked) or any(masked) and len(number.digits) >= 2 and not _is_measured(number, tokens)
 
 

@@ -90,7 +90,7 @@ def test_every_other_service_is_guarded(settings: Settings, monkeypatch: pytest.
     monkeypatch.setattr(app, "UNGATED", frozenset())
     guarded = app.services(settings, ("objects",))
     assert ["answer", "answer"] == [plain["objects"].__name__, guarded["objects"].__name__]
-    assert plain["objects"].__qualname__ == "LocalObjects.answer"
+    assert plain["objects"].__qualname__ == "Objects.answer"
     assert guarded["objects"].__qualname__.startswith("guarded.")
 
 

@@ -2,7 +2,7 @@
 
 import { el } from "./dom.js";
 
-const TOKEN = /\[([A-Z]{2,16})\]/;
+const TOKEN = /\[([A-Z]{2,16}(?: [0-9a-f]{4,8})?)\]/;
 const NAMES = {
   ADDRESS: "Address",
   BANKACCOUNT: "Bank account",
@@ -23,8 +23,10 @@ export function words(text) {
   return text.split(TOKEN).map((part, at) => (at % 2 ? chip(part) : part));
 }
 
-function chip(type) {
-  const element = el("span", "chip", NAMES[type] ?? type);
+function chip(token) {
+  // Behind the type may stand the last digits of a card or a pseudonym.
+  const [type, ...mark] = token.split(" ");
+  const element = el("span", "chip", [NAMES[type] ?? type, ...mark].join(" "));
   element.dataset.type = type;
   element.title = "Removed before it reached this screen";
   return element;

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field
 from random import Random
 from time import thread_time
 
+from pipeline.redaction.detect import Profile
 from pipeline.stages.redaction import Redactor, RedactorState
 from tests.pipeline.redaction.spoken_calls import Said
 from topics.records import AudioRedaction, Record, RedactedTurn, Turn, Watermark, Word
@@ -69,9 +70,9 @@ def with_partials(turns: Sequence[Turn], random: Random) -> list[Record]:
     return records
 
 
-def play(call: Sequence[Said], seed: int) -> Played:
+def play(call: Sequence[Said], seed: int, profile: Profile | None = None) -> Played:
     """Play a call and compare every published line with what was said."""
-    machine, state, played = Redactor(), RedactorState(), Played()
+    machine, state, played = Redactor(profile), RedactorState(), Played()
     turns = turns_of(call)
     truth = {turn.turn_id: said for turn, said in zip(turns, call, strict=True)}
     for record in with_partials(turns, Random(seed)):

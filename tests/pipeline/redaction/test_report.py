@@ -273,7 +273,7 @@ def test_a_leak_is_a_difference_and_stdout_stays_json(tmp_path: Path, capsys: py
     assert ["hello there"] == [json.loads(line)["text"] for line in told.out.splitlines()]
     assert "trunkline: 1 contacts with labels, 1 published lines" in told.err
     assert "patterns in each record: 1 contacts" in told.err
-    assert "extra `presidio` is not installed" in told.err
+    assert "extra `redaction-presidio` is not installed" in told.err
 
 
 @pytest.mark.usefixtures("_no_presidio")
