@@ -9,6 +9,7 @@ from typing import Final
 
 from pipeline.redaction.reading import Reading
 
+LETTERS: Final = 3  # of a spelling alphabet that make a name
 ANSWER_MS: Final = 12_000  # from the question to the begin of the answer
 Mark = tuple[int, int, int]  # turn, first word, last word
 
@@ -20,6 +21,9 @@ def find_names(readings: Sequence[Reading], known: Set[str]) -> Iterator[Mark]:
             yield from _after_carrier(readings, turn, last, strength)
         if reading.asks_name:
             yield from _answer(readings, turn)
+        yield from _introduced(reading, turn)
+        yield from _full(reading, turn)
+        yield from _letters(reading, turn)
         if not known.isdisjoint(reading.said):
             yield from _known(reading, turn, known)
 
@@ -57,6 +61,35 @@ def _answer(readings: Sequence[Reading], turn: int) -> Iterator[Mark]:
     following = _next_turn(readings, turn, other)
     if following is not None:
         yield from _at_head(readings[following], following)
+
+
+def _introduced(reading: Reading, turn: int) -> Iterator[Mark]:
+    """Find the name before "speaking": "thanks for calling brudro speaking"."""
+    for at, norm in enumerate(reading.norms):
+        if at and norm in reading.language.name_closers:
+            first = next((n for n in range(max(0, at - 2), at) if n + _length(reading, n) >= at), None)
+            if first is not None:
+                yield turn, first, at - 1
+
+
+def _full(reading: Reading, turn: int) -> Iterator[Mark]:
+    """Find a given name, with the words behind it that are not ordinary."""
+    language = reading.language
+    for at, norm in enumerate(reading.norms):
+        if norm in language.given_names and norm not in language.ordinary:
+            yield turn, at, at + max(_length(reading, at), 1) - 1
+
+
+def _letters(reading: Reading, turn: int) -> Iterator[Mark]:
+    """Find three letters of a spelling alphabet in a row."""
+    alphabet, first = reading.language.spelling_alphabet, None
+    for at, norm in enumerate([*reading.norms, ""]):
+        if norm in alphabet:
+            first = at if first is None else first
+        else:
+            if first is not None and at - first >= LETTERS:
+                yield turn, first, at - 1
+            first = None
 
 
 def _next_turn(readings: Sequence[Reading], turn: int, track: str) -> int | None:
@@ -112,7 +145,8 @@ def _is_likely(reading: Reading, carrier: int, at: int, count: int) -> bool:
         return False
     after = reading.norms[at + count] if at + count < len(reading.norms) else None
     return (
-        after is None
+        reading.norms[carrier] in language.naming_words
+        or after is None
         or after in language.name_followers
         or reading.norms[carrier] in language.titles
         or reading.words[at].ends_sentence

@@ -25,6 +25,7 @@ NEUTRAL_WORDS: Final = 6  # words between "order number" and its number where th
 MAX_NEUTRAL: Final = 12  # digits of an order number
 HELD_NEUTRAL: Final = 5  # digits from which an answer that may start a card waits for the horizon
 DATE_TURNS: Final = 4  # turns after the question in which date words answer it
+CARD_LIKE: Final = 12  # digits of a masked number that a card may be of which one was not heard
 TRAILING_WORDS: Final = 6  # "... is my card number"
 
 
@@ -172,12 +173,12 @@ class Numbers:
     def _has_card_talk(self) -> bool:
         """Say whether a card was spoken of: a contract expires too."""
         return any(row.label.kind in ("CREDITCARD", "CVV") for row in self._labels) or any(
-            judged.type == "CREDITCARD" for judged in self.judged
+            judged.type == "CREDITCARD" or judged.type and len(judged.run.text) >= CARD_LIKE for judged in self.judged
         )
 
     def _is_answered(self, row: Placed, run: Run) -> bool:
         """Say whether a complete number of the label's type has been given since; its echo is found otherwise."""
-        complete = {"CREDITCARD": 13, "SSN": 9, "ROUTING": 9, "PHONE": 10}.get(row.label.kind)
+        complete = _COMPLETE.get(row.label.kind)
         return complete is not None and any(
             judged.type == row.label.kind
             and len(judged.run.text) >= complete
@@ -245,6 +246,10 @@ class Numbers:
                 for part in rows[:count]:
                     part.types = ["CREDITCARD"] * len(part.types)
                     part.is_held = False
+
+
+# Digits from which a value is whole; shorter ones may go on in the next turn.
+_COMPLETE: Final = {"CREDITCARD": 13, "SSN": 9, "ROUTING": 9, "PHONE": 10, "CVV": 3, "EXPIRY": 3, "DOB": 4}
 
 
 def _is_doubtful(label: Label) -> bool:

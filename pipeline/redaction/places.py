@@ -9,6 +9,8 @@ from pipeline.redaction.reading import Reading
 MAX_STREET_WORDS: Final = 3
 MAX_OPENED_WORDS: Final = 6  # between a word that opens a street and the house number
 MAX_STREET_DIGITS: Final = 5
+MAX_TOWN_WORDS: Final = 12  # "west palm beach florida three three four oh one"
+TOWN_MS: Final = 8_000
 Mark = tuple[int, int, int]  # turn, first word, last word
 
 
@@ -20,8 +22,11 @@ def find_addresses(readings: Sequence[Reading], runs: Sequence[Run]) -> Iterator
             first = min(word for place, word in run.places if place == turn)
             last, opener = _street_end(readings[turn], at), _street_start(readings[turn], first)
             if last is not None or opener is not None:
-                end = at if last is None else last
-                yield turn, first if opener is None else opener, _with_unit(readings[turn], end)
+                end = _with_town(readings[turn], _with_unit(readings[turn], at if last is None else last))
+                yield turn, first if opener is None else opener, end
+                yield from _continued(readings, turn, end)
+    for turn, reading in enumerate(readings):
+        yield from _towns(reading, turn)
 
 
 def _street_end(reading: Reading, at: int) -> int | None:
@@ -53,6 +58,62 @@ def _street_start(reading: Reading, at: int) -> int | None:
         if reading.words[place].ends_sentence or reading.norms[place] in reading.language.no_street_words:
             return None
     return None
+
+
+def _with_town(reading: Reading, last: int) -> int:
+    """Take in town, region and postal code behind the street."""
+    at = last + 1
+    while at < len(reading.norms) and at - last <= MAX_TOWN_WORDS and _is_place(reading, at):
+        at += 1
+    return at - 1
+
+
+def _is_place(reading: Reading, at: int) -> bool:
+    """Say whether a word may be one of a town, a region or a postal code."""
+    word, language = reading.words[at], reading.language
+    if word.atoms:
+        return True
+    is_name = word.kind == "word" and word.norm.isalpha() and word.norm not in language.ordinary
+    return is_name or word.norm in language.directions or _region_words(reading, at) > 0
+
+
+def _continued(readings: Sequence[Reading], turn: int, last: int) -> Iterator[Mark]:
+    """Find the town in the next turn of a speaker who stopped behind the street."""
+    own = readings[turn]
+    if last + 1 < len(own.norms):
+        return
+    for following in range(turn + 1, len(readings)):
+        reading = readings[following]
+        if reading.track == own.track and reading.norms:
+            end = _with_town(reading, -1)
+            if end == len(reading.norms) - 1 and reading.start_ms - own.end_ms <= TOWN_MS:
+                yield following, 0, end
+            return
+
+
+def _towns(reading: Reading, turn: int) -> Iterator[Mark]:
+    """Find a town before the name of its region: "salem oregon"."""
+    for at in range(1, len(reading.norms)):
+        words = _region_words(reading, at)
+        if words and _is_place(reading, at - 1) and not reading.words[at - 1].atoms:
+            first = at - 2 if at > 1 and _is_place(reading, at - 2) and not reading.words[at - 2].atoms else at - 1
+            yield turn, first, _with_code(reading, at + words - 1)
+
+
+def _region_words(reading: Reading, at: int) -> int:
+    """Count the words of the region that starts at a word, or of which it is the second; 0 where none is."""
+    regions, norms = reading.language.regions, reading.norms
+    if norms[at] in regions:
+        return 1
+    if " ".join(norms[at : at + 2]) in regions:
+        return 2
+    return int(at > 0 and " ".join(norms[at - 1 : at + 1]) in regions)
+
+
+def _with_code(reading: Reading, last: int) -> int:
+    while last + 1 < len(reading.norms) and reading.words[last + 1].kind == "digits":
+        last += 1
+    return last
 
 
 def _with_unit(reading: Reading, last: int) -> int:

@@ -9,7 +9,7 @@ from functools import cache
 from typing import Final, NamedTuple
 
 from pipeline.redaction.languages import ENGLISH, Language
-from pipeline.redaction.words import DOUBTFUL, Lexeme, word_reader
+from pipeline.redaction.words import DOUBTFUL, Lexeme, is_nearly_number, word_reader
 from topics.records import Track
 
 OUTRANKED_WORDS: Final = 6  # words behind a firm phrase in which a vague one adds nothing
@@ -85,6 +85,7 @@ def reader(language: Language) -> Read:
         _fill(words, tables.fillers)
         norms = [word.norm for word in words]
         mail_words = [at for at, norm in enumerate(norms) if norm in language.mail_labels]
+        labels = list(_labels(norms, language))
         return Reading(
             track=track,
             is_final=is_final,
@@ -92,7 +93,7 @@ def reader(language: Language) -> Read:
             ends=ends,
             words=words,
             pieces=list(_pieces(words, language)),
-            labels=list(_labels(norms, language)),
+            labels=labels,
             asks_mail=mail_words[-1] if mail_words else None,
             asks_name=any(True for _ in phrases(norms, tables.name_questions)),
             has_mail=any("@" in norm or norm in mail_signs or _looks_like_domain(norm) for norm in norms),
@@ -102,7 +103,7 @@ def reader(language: Language) -> Read:
             norms=norms,
             said=frozenset((*norms, *map(language.plain, norms))),
             carriers=[(last, strength) for _, last, strength in phrases(norms, tables.carriers)],
-            dates=list(_dates(words, language)),
+            dates=list(_dates(words, language, labels)),
             language=language,
         )
 
@@ -189,16 +190,32 @@ def _pieces(words: list[Lexeme], language: Language) -> Iterator[Piece]:
     fillers = 0
     is_head = True  # nothing but fillers since the turn began, when `inside` opened
     for at, word in enumerate(words):
-        if word.atoms and word.kind != "date":
+        if word.atoms and word.kind != "date" and not _is_counted(words, language, at):
             inside.append(at)
             fillers = 0
             continue
         fillers += 1
-        if word.kind != "filler" or fillers > MAX_FILLERS:
+        if not (word.kind == "filler" or _is_slip(words, language, at)) or fillers > MAX_FILLERS:
             yield from _closed(words, language, inside, is_head, False)
             inside = []
             is_head = is_head and word.kind == "filler"
     yield from _closed(words, language, inside, is_head, True)
+
+
+def _is_slip(words: list[Lexeme], language: Language, at: int) -> bool:
+    """Say whether a word between digits is nearly a number word: it is taken for one that was misheard."""
+    is_between = 0 < at < len(words) - 1 and words[at - 1].kind == "digits" and words[at + 1].kind == "digits"
+    return is_between and words[at].kind == "word" and is_nearly_number(words[at].norm, language)
+
+
+def _is_counted(words: list[Lexeme], language: Language, at: int) -> bool:
+    """Say whether a single word is no digit: "that one is", "the last four are"."""
+    before = words[at - 1].norm if at else ""
+    if words[at].norm in language.pronouns:
+        is_known = before in language.before_pronouns
+    else:
+        is_known = before in language.before_counts and words[at].atoms[0].kind == "unit"
+    return is_known and (at + 1 == len(words) or not words[at + 1].atoms)
 
 
 def _closed(
@@ -261,12 +278,13 @@ def _atom(words: list[Lexeme], at: int) -> str:
     return words[at].atoms[0].kind if words[at].kind == "maybe" else "digits"
 
 
-def _dates(words: list[Lexeme], language: Language) -> Iterator[tuple[int, int]]:
+def _dates(words: list[Lexeme], language: Language, labels: Sequence[Label]) -> Iterator[tuple[int, int]]:
     """Find groups of date words: months, ordinals and written dates, with digits between and beside them."""
     inside: list[int] = []
     for at, word in enumerate(words):
         if word.kind in ("month", "ordinal", "date", "digits"):
-            if inside and at - inside[-1] > DATE_GAP + 1:
+            is_named = inside and any(inside[-1] < label.last < at for label in labels)
+            if inside and (is_named or at - inside[-1] > DATE_GAP + 1):
                 yield from _dated(words, language, inside)
                 inside = []
             inside.append(at)

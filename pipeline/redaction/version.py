@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "f1f48638a20a"
+DETECTOR: Final = "bc7b35d51bcd"

@@ -6,7 +6,7 @@ Owns the reading of one word. What a row of words means is for `digits`, `contex
 import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, Literal, NamedTuple, cast
 
 from pipeline.redaction.languages import ENGLISH, Language
@@ -36,6 +36,8 @@ class Lexeme:
 
 _PUNCTUATION: Final = " .,?!;:\"'()[]{}<>…*#“”‘’¿¡«»"
 _DATE: Final = re.compile(r"\d{1,2}[/-]\d{1,2}[/-](\d{2}|\d{4})|\d{4}-\d{2}-\d{2}|(0?[1-9]|1[0-2])/(\d{2}|\d{4})")
+_LEAST_NEAR: Final = 4  # letters of a word that may be a misheard number
+_REMEMBERED: Final = 16_384  # readings of words that no table has
 _NUMERAL: Final = re.compile(r"\+?[\d][\d,.\-/()+_ ]*")
 
 
@@ -46,8 +48,10 @@ class _Known(NamedTuple):
     ending: dict[str, Lexeme]
     number_parts: frozenset[str]
     shapes: tuple[tuple[WordKind, re.Pattern[str]], ...]
+    digits: tuple[tuple[str, str], ...]  # words of one number and its digits
 
 
+@cache
 def _known(language: Language) -> _Known:
     inside = _table(language)
     return _Known(
@@ -64,6 +68,11 @@ def _known(language: Language) -> _Known:
             )
         ),
         (("amount", language.amount_pattern), ("date", _DATE), ("ordinal", language.ordinal_pattern)),
+        (
+            *language.units.items(),
+            *language.teens.items(),
+            *((word, value + "0") for word, value in language.tens.items()),
+        ),
     )
 
 
@@ -113,7 +122,7 @@ def word_reader(language: Language) -> Callable[[str], Lexeme]:
             return known
         if not text.isalpha() and any(char.isdigit() for char in text):
             return _read_numeral(text.lower().strip(" .,?!;:\"'"), norm, ends, tables)
-        return _read_compound(norm, ends, tables)
+        return _read_compound(norm, ends, language)
 
     return read_word
 
@@ -129,12 +138,57 @@ def _read_numeral(text: str, norm: str, ends: bool, tables: _Known) -> Lexeme:
     return Lexeme(norm, "digits", (Atom("numeral", digits),), ends)
 
 
-def _read_compound(norm: str, ends: bool, tables: _Known) -> Lexeme:
-    """Read `twenty-one`, `four-one-one` or an entry that holds several words."""
-    parts = re.split(r"[-\s]+", norm) if "-" in norm or " " in norm else ()
+@lru_cache(_REMEMBERED)
+def _read_compound(norm: str, ends: bool, language: Language) -> Lexeme:
+    """Read `twenty-one`, `four-one-one`, an entry that holds several words, or a word that is nearly a number."""
+    tables = _known(language)
+    parts = re.split(r"[-\s]+", norm) if "-" in norm or " " in norm else _joined(norm, tables)
     if parts and all(part in tables.number_parts for part in parts):
         return Lexeme(norm, "digits", tuple(atom for part in parts for atom in tables.inside[part].atoms), ends)
+    near = "" if norm in language.ordinary or norm in language.given_names else _near(norm, tables)
+    if near:
+        return Lexeme(norm, "maybe", (Atom("misheard", near),), ends)
     return Lexeme(norm, "word", (), ends)
+
+
+def _joined(norm: str, tables: _Known) -> Sequence[str]:
+    """Take two number words apart that an ASR has written as one: `thirtythree`."""
+    for at in range(3, len(norm) - 2):
+        if norm[:at] in tables.number_parts and norm[at:] in tables.number_parts:
+            return norm[:at], norm[at:]
+    return ()
+
+
+def _near(norm: str, tables: _Known) -> str:
+    """Return the digits of the number word that a word differs from by one letter, such as `hive`; empty for others.
+
+    They count beside digits alone, as those of other words that an ASR writes for a digit.
+    """
+    if len(norm) < _LEAST_NEAR or not norm.isalpha():
+        return ""
+    return next((digits for word, digits in tables.digits if _is_one_letter_off(norm, word)), "")
+
+
+@lru_cache(_REMEMBERED)
+def is_nearly_number(norm: str, language: Language) -> bool:
+    """Say whether a word differs from a number word by two letters at most: `dirty`, `plenty`, `heaven`."""
+    if len(norm) < _LEAST_NEAR or not norm.isalpha():
+        return False
+    shorter = {norm, *(norm[:at] + norm[at + 1 :] for at in range(len(norm)))}
+    return any(
+        len(word) >= _LEAST_NEAR
+        and any(_is_one_letter_off(one, word) for one in shorter)
+        or len(word) == len(norm)
+        and sum(a != b for a, b in zip(word, norm, strict=True)) <= 2
+        for word, _ in _known(language).digits
+    )
+
+
+def _is_one_letter_off(one: str, other: str) -> bool:
+    if len(one) == len(other):
+        return sum(a != b for a, b in zip(one, other, strict=True)) == 1
+    short, long = sorted((one, other), key=len)
+    return len(long) - len(short) == 1 and any(long[:at] + long[at + 1 :] == short for at in range(len(long)))
 
 
 def _digits(text: str) -> str:

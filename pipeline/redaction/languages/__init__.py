@@ -67,6 +67,10 @@ class Language:
         social_words: ends of weak carriers behind which only a given name is one.
         name_particles: what may stand inside a name.
         genitives: endings that a name may carry.
+        naming_words: ends of weak carriers behind which a word that is not ordinary is a name.
+        name_closers: what a name stands before: "this is ... speaking".
+        before_counts: a single number behind one of these counts things: "the last four are".
+        regions: names of states and provinces, which stand behind a town.
         streets: street words behind a name and a number; `street_openers` stand first, the number last.
         no_street_words: what never stands between a house number and a street word.
         talk: words too ordinary to be a name or the local part of an address.
@@ -132,6 +136,10 @@ class Language:
     genitives: Words
     max_name_words: int
     given_names: Words
+    name_closers: Words
+    naming_words: Words
+    before_counts: Words
+    regions: Phrases
     streets: Words
     street_openers: Words
     address_units: Words

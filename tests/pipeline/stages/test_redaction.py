@@ -170,11 +170,11 @@ def test_what_was_said_on_hold_is_evidence() -> None:
 
 
 def test_a_turn_that_is_written_again_keeps_what_was_decided_of_it() -> None:
-    first = _turn("Sofia said it was fine", 1_000)
+    first = _turn("Brudro said it was fine", 1_000)
     records: list[Record] = [first, _turn("let me look into that", 4_000, "agent", rev=2), _mark(14_000)]
     again = replace(first, speaker="agent", rev=4)
-    outputs = _outputs([*records, _turn("my name is Sofia Lind", 13_000, rev=3), again])
-    assert "Sofia said it was fine" == _texts(outputs)[-1]
+    outputs = _outputs([*records, _turn("my name is Brudro Lind", 13_000, rev=3), again])
+    assert "Brudro said it was fine" == _texts(outputs)[-1]
     spans = [out for out in outputs if isinstance(out, AudioRedaction) and out.turn_id == first.turn_id]
     assert [] == spans  # its audio was decided at 14 s
 
