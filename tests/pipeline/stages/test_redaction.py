@@ -360,7 +360,8 @@ def test_no_span_is_added_to_decided_audio(seed: int) -> None:
                     a <= span.start_sample and b >= min(span.end_sample, decided[span.track])
                     for a, b in covered[span.track]
                 )
-                assert span.start_sample >= decided[span.track] or not fresh
+                # A word that ends behind it may begin before it; the archive covers what it has stored.
+                assert span.end_sample > decided[span.track] or not fresh
                 covered[span.track].append((span.start_sample, span.end_sample))
 
 
