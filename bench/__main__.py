@@ -25,6 +25,7 @@ NAMES = (
     "memory",
     "redaction",
     "vad",
+    "verification",
     "wer",
 )  # modules of this package: a line that says what, `add_options` and `run`
 
@@ -33,7 +34,7 @@ def main(arguments: list[str]) -> int:
     """Run the command line; returns the exit code."""
     if not arguments:
         for name in NAMES:
-            print(f"{name:<10} {_what(name)}")
+            print(f"{name:<12} {_what(name)}")
         return 0
     name, *options = arguments
     if name not in NAMES:
