@@ -48,8 +48,8 @@ CALL: tuple[Record, ...] = (
     turn("my card is four", 0, is_final=False),
     turn("my card is four one one one", 0, rev=2),
     turn("one one one one one one one one one one one one", 4_000),
-    GuidanceDraft("t", "c", 0, "c/customer/0", (Hint("g", "card", "ask for Jane Miller", "p", 1, (), 1, None),), 4),
-    turn("my name is jane miller", 9_000),
+    GuidanceDraft("t", "c", 0, "c/customer/0", (Hint("g", "card", "ask for Brudro Lind", "p", 1, (), 1, None),), 4),
+    turn("my name is brudro lind", 9_000),
     Watermark("t", "c", 0, 60_000, is_end=True),
 )
 
