@@ -7,6 +7,7 @@ from pipeline.engines import revisions
 from pipeline.engines.memory import MemoryLog
 from tests.simulation.world import Outcome, Services
 from topics.records import (
+    NO_PROOF,
     AudioRedaction,
     Guidance,
     GuidanceDraft,
@@ -86,7 +87,9 @@ def _is_empty(record: Record) -> bool:
 
 
 def _bare(record: Record) -> Record:
-    """Drop what counts attempts: `rev` and, of a turn, how often it was written again."""
+    """Drop what counts attempts, `rev` and of a turn how often it was written again, and the proof of one key."""
     if isinstance(record, RedactedTurn):
-        return replace(record, rev=0, redaction_rev=0)
+        return replace(record, rev=0, redaction_rev=0, proof=NO_PROOF)
+    if isinstance(record, Guidance):
+        return replace(record, rev=0, proof=NO_PROOF)
     return revisions.stamp(record, 0) if revisions.is_revised(type(record)) else record
