@@ -32,6 +32,7 @@ from topics.records import (
     Hint,
     KeyPress,
     Moments,
+    Receipt,
     Record,
     RedactedTurn,
     SpeechMark,
@@ -97,8 +98,11 @@ def hints(entries: Iterable[Entry]) -> list[Hint]:
 
 
 def journal(entries: Iterable[Entry]) -> list[Json]:
-    """Every record of every unrestricted topic by audio time, row, key and offset."""
-    kept = [entry for entry in entries if TOPICS[entry.topic].data != "restricted"]
+    """Every record of every unrestricted topic by audio time, row, key and offset.
+
+    Receipts and proofs are left out: they are of one deployment's key, and tell one input from another.
+    """
+    kept = [e for e in entries if TOPICS[e.topic].data != "restricted" and not isinstance(e.record, Receipt)]
     kept.sort(key=lambda e: (_audio_ms(e.record), _ROW.get(STAGE_OF.get(e.topic, ""), -1), e.key, e.offset))
     return [
         {
@@ -107,7 +111,7 @@ def journal(entries: Iterable[Entry]) -> list[Json]:
             "key": entry.key.decode(),
             "offset": entry.offset,
             "schema": entry.record.schema,
-            "record": codec.to_json(entry.record),
+            "record": {name: value for name, value in codec.to_json(entry.record).items() if name != "proof"},
         }
         for entry in kept
     ]

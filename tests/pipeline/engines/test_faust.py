@@ -118,7 +118,7 @@ def test_killed_in_mid_call_nothing_is_lost(
 ) -> None:
     """All groups at once, with open audio in memory; the calls' audio is held back until it is stored."""
     script, own = scripts.whole()["the demo call"], place_of(loaded)
-    groups = ("speech", "language", "contacts", "archive")
+    groups = ("speech", "language", "verification", "contacts", "archive")
     for group in groups:
         supervisor.start(group)
     wait("ready", lambda: are_ready(supervisor))
