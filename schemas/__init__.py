@@ -1,7 +1,7 @@
 """The Avro schemas: the truth about every record, one `avro/<name>.avsc` each.
 
 This package owns the files and hands them out as parsed JSON; bytes belong to `topics/codec.py`, meaning to
-`topics/records.py`.
+`topics/records`.
 """
 
 import json
