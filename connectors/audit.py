@@ -25,6 +25,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from connectors.base import Delivered
+from connectors.durable import sync_folder
 from pipeline.errors import DifferenceFound, PeerUnavailable
 from pipeline.receipts import derived
 from topics.codec import to_json
@@ -131,7 +132,7 @@ class AuditSink:
         if files and files[-1].stat().st_size < self._file_bytes:
             return files[-1].open("ab")
         file = (self._folder / f"{name}.{len(files) + 1:06}.jsonl").open("xb")
-        _sync_folder(self._folder)
+        sync_folder(self._folder)
         return file
 
 
@@ -223,7 +224,7 @@ def _write_head(path: Path, key: bytes, name: str, head: Head) -> None:
         file.flush()
         os.fsync(file.fileno())
     part.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _read_head(path: Path, key: bytes, name: str) -> Head:
@@ -237,14 +238,6 @@ def _read_head(path: Path, key: bytes, name: str) -> Head:
     if not hmac.compare_digest(text.encode(), _head_text(key, name, head).encode()):
         raise DifferenceFound(f"{path.name} was changed")
     return head
-
-
-def _sync_folder(folder: Path) -> None:
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 @contextmanager

@@ -14,6 +14,7 @@ from threading import Lock
 from typing import Final
 from uuid import uuid4
 
+from connectors.durable import sync_folder
 from connectors.envelope import Envelope
 from connectors.sealing import TenantKey
 
@@ -57,15 +58,15 @@ class Folder:
         new, old = self._root / target, self._root / source
         new.parent.mkdir(parents=True, exist_ok=True)
         old.replace(new)
-        _sync_folder(new.parent)
-        _sync_folder(old.parent)
+        sync_folder(new.parent)
+        sync_folder(old.parent)
 
     def delete(self, name: str) -> None:
         """See `Place`."""
         path = self._root / name
         with suppress(FileNotFoundError):
             path.unlink()
-            _sync_folder(path.parent)
+            sync_folder(path.parent)
 
     def _envelope(self, tenant: str, name: str, *, is_new: bool) -> Envelope:
         """Return what seals a contact's objects; its key is read each time, because another worker may erase it."""
@@ -103,7 +104,7 @@ def _write(path: Path, content: bytes) -> None:
     """Write a file so that a crash leaves the old one, the new one or none."""
     temporary = _temporary(path, content)
     temporary.replace(path)
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def write_once(path: Path, content: bytes, *, mode: int = 0o666) -> None:
@@ -112,7 +113,7 @@ def write_once(path: Path, content: bytes, *, mode: int = 0o666) -> None:
     with suppress(FileExistsError):
         path.hardlink_to(temporary)
     temporary.unlink()
-    _sync_folder(path.parent)
+    sync_folder(path.parent)
 
 
 def _temporary(path: Path, content: bytes, mode: int = 0o666) -> Path:
@@ -124,11 +125,3 @@ def _temporary(path: Path, content: bytes, mode: int = 0o666) -> Path:
         file.flush()
         os.fsync(file.fileno())
     return temporary
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

