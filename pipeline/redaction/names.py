@@ -21,9 +21,8 @@ def find_names(readings: Sequence[Reading], known: Set[str]) -> Iterator[Mark]:
             yield from _after_carrier(readings, turn, last, strength)
         if reading.asks_name:
             yield from _answer(readings, turn)
-        yield from _introduced(reading, turn)
-        yield from _full(reading, turn)
-        yield from _letters(reading, turn)
+        for first, last in _alone(reading):
+            yield turn, first, last
         if not known.isdisjoint(reading.said):
             yield from _known(reading, turn, known)
 
@@ -63,24 +62,31 @@ def _answer(readings: Sequence[Reading], turn: int) -> Iterator[Mark]:
         yield from _at_head(readings[following], following)
 
 
-def _introduced(reading: Reading, turn: int) -> Iterator[Mark]:
+def _alone(reading: Reading) -> Sequence[tuple[int, int]]:
+    """Find the names that a turn tells without any other."""
+    if reading.names is None:
+        reading.names = (*_introduced(reading), *_full(reading), *_letters(reading))
+    return reading.names
+
+
+def _introduced(reading: Reading) -> Iterator[tuple[int, int]]:
     """Find the name before "speaking": "thanks for calling brudro speaking"."""
     for at, norm in enumerate(reading.norms):
         if at and norm in reading.language.name_closers:
             first = next((n for n in range(max(0, at - 2), at) if n + _length(reading, n) >= at), None)
             if first is not None:
-                yield turn, first, at - 1
+                yield first, at - 1
 
 
-def _full(reading: Reading, turn: int) -> Iterator[Mark]:
+def _full(reading: Reading) -> Iterator[tuple[int, int]]:
     """Find a given name, with the words behind it that are not ordinary."""
     language = reading.language
     for at, norm in enumerate(reading.norms):
         if norm in language.given_names and norm not in language.ordinary:
-            yield turn, at, at + max(_length(reading, at), 1) - 1
+            yield at, at + max(_length(reading, at), 1) - 1
 
 
-def _letters(reading: Reading, turn: int) -> Iterator[Mark]:
+def _letters(reading: Reading) -> Iterator[tuple[int, int]]:
     """Find three letters of a spelling alphabet in a row."""
     alphabet, first = reading.language.spelling_alphabet, None
     for at, norm in enumerate([*reading.norms, ""]):
@@ -88,7 +94,7 @@ def _letters(reading: Reading, turn: int) -> Iterator[Mark]:
             first = at if first is None else first
         else:
             if first is not None and at - first >= LETTERS:
-                yield turn, first, at - 1
+                yield first, at - 1
             first = None
 
 

@@ -26,7 +26,10 @@ def find_addresses(readings: Sequence[Reading], runs: Sequence[Run]) -> Iterator
                 yield turn, first if opener is None else opener, end
                 yield from _continued(readings, turn, end)
     for turn, reading in enumerate(readings):
-        yield from _towns(reading, turn)
+        if reading.towns is None:
+            reading.towns = tuple(_towns(reading))
+        for first, last in reading.towns:
+            yield turn, first, last
 
 
 def _street_end(reading: Reading, at: int) -> int | None:
@@ -91,13 +94,13 @@ def _continued(readings: Sequence[Reading], turn: int, last: int) -> Iterator[Ma
             return
 
 
-def _towns(reading: Reading, turn: int) -> Iterator[Mark]:
+def _towns(reading: Reading) -> Iterator[tuple[int, int]]:
     """Find a town before the name of its region: "salem oregon"."""
     for at in range(1, len(reading.norms)):
         words = _region_words(reading, at)
         if words and _is_place(reading, at - 1) and not reading.words[at - 1].atoms:
             first = at - 2 if at > 1 and _is_place(reading, at - 2) and not reading.words[at - 2].atoms else at - 1
-            yield turn, first, _with_code(reading, at + words - 1)
+            yield first, _with_code(reading, at + words - 1)
 
 
 def _region_words(reading: Reading, at: int) -> int:

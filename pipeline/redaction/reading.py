@@ -65,6 +65,9 @@ class Reading:
     dates: list[tuple[int, int]]  # groups of date words, first and last
     language: Language
     found: tuple[tuple[int, int, str], ...] = ()  # what plug-ins found: first word, last word, type
+    # Filled by `names` and `places` when they look at the turn first: a window is decided again with each turn.
+    names: tuple[tuple[int, int], ...] | None = None
+    towns: tuple[tuple[int, int], ...] | None = None
 
 
 Read = Callable[[Track, bool, Sequence[str], Sequence[int], Sequence[int], int], Reading]

@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "bc7b35d51bcd"
+DETECTOR: Final = "57c45d0b12ea"

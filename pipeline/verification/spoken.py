@@ -16,10 +16,10 @@ GAP_WORDS: Final = 2  # other words within a number: "and then"
 GAP_MS: Final = 12_000
 # What is counted ends a number: "twenty dollars and forty cents".
 MEASURES: Final = frozenset(
-    """dollar dollars cent cents buck bucks euro euros pound pounds peso pesos percent minute minutes hour hours day
-    days week weeks month months year years second seconds am pm o'clock oclock times people gig gigs gigabytes
-    megabits mbps mile miles inch inches feet items pieces tickets nights bags dolares céntimos centavos minutos
-    horas días dias semanas meses años por moment grand thousandths""".split()
+    """am años bags buck bucks cent centavos cents céntimos day days dias dolares dollar dollars días euro euros
+    feet gig gigabytes gigs grand horas hour hours inch inches items mbps megabits meses mile miles minute
+    minutes minutos moment month months nights o'clock oclock people percent peso pesos pieces pm por pound
+    pounds second seconds semanas tickets times week weeks year years""".split()
 )
 # Written amounts, times of day and shares say what they are.
 _MEASURED: Final = re.compile(r"[$£€].*|\d+[.,]\d\d|\d{1,2}:\d\d.*|\d+(?:%|mbps|gb|am|pm)")

@@ -75,7 +75,7 @@ async def test_questions_reach_the_first_in_their_order(second: ScriptedAsr) -> 
 
 
 async def test_first_answers(second: ScriptedAsr) -> None:
-    async with both(second) as (fallback, _):
+    async with both(second, patience=Patience()) as (fallback, _):
         assert ("deepgram nova-3", ["zero", "one"]) == await answered_by(fallback, 250, 1_150)
 
 
@@ -111,7 +111,7 @@ async def test_final_that_fails_is_the_seconds_at_once(second: ScriptedAsr, faul
 
 
 async def test_contact_without_a_place_is_the_seconds(second: ScriptedAsr) -> None:
-    async with both(second, sockets=1) as (fallback, server):
+    async with both(second, sockets=1, patience=Patience()) as (fallback, server):
         assert "deepgram nova-3" == (await answered_by(fallback, 250, 1_150))[0]
         assert "scripted" == (await answered_by(fallback, 250, 1_150, contact="d"))[0]
         assert 1 == server.handshakes
