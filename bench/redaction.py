@@ -14,14 +14,14 @@ from bench.private_calls import KINDS, Call, one_call
 from bench.report import Report, judged
 from pipeline.redaction.baselines import by_pattern
 from pipeline.redaction.figures import EXPOSED, Fault, Figures, text_of
+from pipeline.redaction.lines import TENANT, TurnLine, turn_of
 from pipeline.redaction.report import Comparison, Detect, GivenTurn, PublishedLine, Span
 from pipeline.stages.redaction import Redactor, RedactorState
-from topics.records import SAMPLES_PER_MS, RedactedTurn, Turn, Watermark, Word
+from topics.records import RedactedTurn, Watermark
 
 BATCH = 50  # calls that a process measures before it answers
 EXAMPLES = 8  # of each class of fault
 CONTEXT = 3  # turns before an example
-TENANT = "bench"
 
 
 @dataclass(slots=True)
@@ -109,10 +109,11 @@ def _measured(seeds: Sequence[str], noise: float) -> Found:
 def _redact(machine: Redactor, call: Call, comparison: Comparison) -> list[int]:
     """Feed one call in order of arrival; returns the time of each turn."""
     state, end_ms, took_ns = RedactorState(), 0, []
-    for given in msgspec.convert(call.records, list[_Given]):
-        comparison.heard(GivenTurn(given.contact_id, given.turn_id, given.rev, given.is_final, given.words))
+    for record in call.records:
+        given = msgspec.convert(record, TurnLine)
+        comparison.heard(msgspec.convert(record, GivenTurn))
         end_ms = max(end_ms, given.end_ms)
-        turn, mark = _turn(given), Watermark(TENANT, given.contact_id, 0, end_ms, is_end=False)
+        turn, mark = turn_of(given), Watermark(TENANT, given.contact_id, 0, end_ms, is_end=False)
         began_ns = thread_time_ns()
         outputs = [*machine.on_record(state, turn), *machine.on_record(state, mark)]
         took_ns.append(thread_time_ns() - began_ns)
@@ -121,32 +122,6 @@ def _redact(machine: Redactor, call: Call, comparison: Comparison) -> list[int]:
                 spans = [Span(span.start_ms, span.end_ms, span.type) for span in out.spans]
                 comparison.published(PublishedLine(out.turn_id, out.rev, out.is_final, out.text, spans))
     return took_ns
-
-
-class _Given(GivenTurn, frozen=True):
-    """A turn with all its fields."""
-
-    track: str
-    start_ms: int
-    end_ms: int
-
-
-def _turn(given: _Given) -> Turn:
-    return Turn(
-        tenant=TENANT,
-        contact_id=given.contact_id,
-        leg=0,
-        turn_id=given.turn_id,
-        track="customer" if given.track == "customer" else "agent",
-        speaker="customer" if given.track == "customer" else "agent",
-        first_sample=given.start_ms * SAMPLES_PER_MS,
-        end_sample=given.end_ms * SAMPLES_PER_MS,
-        is_final=given.is_final,
-        words=tuple(Word(word.text, word.start_ms, word.end_ms) for word in given.words),
-        asr="",
-        confidence=None,
-        rev=given.rev,
-    )
 
 
 def _labels(call: Call) -> dict[str, Sequence[Span]]:
@@ -211,7 +186,7 @@ def _alone(detect: Detect, seeds: Iterable[str], noise: float) -> Figures:
 
 def _examples(call: Call, faults: Sequence[Fault]) -> dict[str, list[str]]:
     """One fault of each class, with what was said before; the calls are made up, so their words may be shown."""
-    finals = [turn for turn in msgspec.convert(call.records, list[_Given]) if turn.is_final]
+    finals = [turn for turn in msgspec.convert(call.records, list[TurnLine]) if turn.is_final]
     places = {turn.turn_id: place for place, turn in enumerate(finals)}
     texts = [f"{turn.track}: {' '.join(word.text for word in turn.words)}" for turn in finals]
     examples: dict[str, list[str]] = {}

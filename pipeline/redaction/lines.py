@@ -25,13 +25,17 @@ class BadLine:
     reason: str
 
 
-class _LineWord(msgspec.Struct):
+class LineWord(msgspec.Struct):
+    """A word of a line; times in milliseconds of the contact."""
+
     text: str
     start_ms: int
     end_ms: int
 
 
-class _Line(msgspec.Struct):
+class TurnLine(msgspec.Struct):
+    """A line that goes in (docs/cli.md, `trunkline redact`)."""
+
     contact_id: str
     turn_id: str
     rev: int
@@ -39,7 +43,7 @@ class _Line(msgspec.Struct):
     is_final: bool
     start_ms: int
     end_ms: int
-    words: list[_LineWord]
+    words: list[LineWord]
 
 
 def run(lines: Iterable[str], profile: Profile | None = None) -> Iterator[str | BadLine]:
@@ -52,7 +56,7 @@ def run(lines: Iterable[str], profile: Profile | None = None) -> Iterator[str | 
     Yields:
         At least one line for each good line, as soon as it is known, and a `BadLine` for each bad one.
     """
-    decode = msgspec.json.Decoder(_Line).decode
+    decode = msgspec.json.Decoder(TurnLine).decode
     machine = TenantRedactor(Profiles(default=profile or Profile()))
     contacts: dict[str, _Contact] = {}
     for number, text in enumerate(lines, start=1):
@@ -71,7 +75,7 @@ def run(lines: Iterable[str], profile: Profile | None = None) -> Iterator[str | 
         yield from contact.lines(machine, line)
 
 
-def _fault(line: _Line) -> str:
+def _fault(line: TurnLine) -> str:
     """Say what is wrong with the times of a line, in static text."""
     if any(word.end_ms < word.start_ms for word in line.words) or line.end_ms < line.start_ms or line.start_ms < 0:
         return "a range ends before it starts"
@@ -88,11 +92,11 @@ class _Contact:
     newest: dict[str, str]
     end_ms: int = 0
 
-    def lines(self, machine: TenantRedactor, line: _Line) -> Iterator[str]:
+    def lines(self, machine: TenantRedactor, line: TurnLine) -> Iterator[str]:
         """Feed one turn; a turn that changes nothing repeats its newest line."""
         self.end_ms = max(self.end_ms, line.end_ms, *(word.end_ms for word in line.words))
         mark = Watermark(TENANT, line.contact_id, 0, self.end_ms, is_end=False)
-        outputs = [*machine.on_record(self.state, _turn(line)), *machine.on_record(self.state, mark)]
+        outputs = [*machine.on_record(self.state, turn_of(line)), *machine.on_record(self.state, mark)]
         is_answered = False
         for turn in _redacted(outputs):
             self.newest[turn.turn_id] = _encode(turn)
@@ -106,7 +110,8 @@ def _redacted(outputs: Sequence[Record]) -> Iterator[RedactedTurn]:
     return (output for output in outputs if isinstance(output, RedactedTurn))
 
 
-def _turn(line: _Line) -> Turn:
+def turn_of(line: TurnLine) -> Turn:
+    """Return the turn of a line."""
     return Turn(
         tenant=TENANT,
         contact_id=line.contact_id,

@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "57c45d0b12ea"
+DETECTOR: Final = "5992e802befc"
