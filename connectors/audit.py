@@ -25,7 +25,7 @@ from pathlib import Path
 from typing import BinaryIO, Final
 
 from connectors.base import Delivered
-from connectors.durable import sync_folder
+from pipeline.durable import sync_folder, write
 from pipeline.errors import DifferenceFound, PeerUnavailable
 from pipeline.receipts import derived
 from topics.codec import to_json
@@ -218,13 +218,7 @@ def _head_text(key: bytes, name: str, head: Head) -> str:
 
 
 def _write_head(path: Path, key: bytes, name: str, head: Head) -> None:
-    part = path.with_name(f"{path.name}.part")
-    with part.open("w") as file:
-        file.write(_head_text(key, name, head))
-        file.flush()
-        os.fsync(file.fileno())
-    part.replace(path)
-    sync_folder(path.parent)
+    write(path, _head_text(key, name, head).encode())
 
 
 def _read_head(path: Path, key: bytes, name: str) -> Head:

@@ -5,18 +5,16 @@ Owns that a file is there whole or not at all, and the data key of each contact;
 are erased.
 """
 
-import os
 from collections import OrderedDict
 from collections.abc import Callable
 from contextlib import suppress
 from pathlib import Path
 from threading import Lock
 from typing import Final
-from uuid import uuid4
 
-from connectors.durable import sync_folder
 from connectors.envelope import Envelope
 from connectors.sealing import TenantKey
+from pipeline.durable import sync_folder, write, write_once
 
 CONTACTS: Final = 4_096  # whose data keys are kept at hand
 _KEY: Final = "key"
@@ -39,7 +37,7 @@ class Folder:
 
     def put(self, tenant: str, name: str, content: bytes) -> None:
         """See `Place`."""
-        _write(self._root / name, self._envelope(tenant, name, is_new=True).seal(_own(name), content))
+        write(self._root / name, self._envelope(tenant, name, is_new=True).seal(_own(name), content))
 
     def get(self, tenant: str, name: str) -> bytes:
         """See `Place`."""
@@ -98,30 +96,3 @@ def _contact(name: str) -> str:
     parts = name.split("/")
     at = next(at for at, part in enumerate(parts) if part.startswith("contact="))
     return "/".join(parts[at - 1 : at + 1])
-
-
-def _write(path: Path, content: bytes) -> None:
-    """Write a file so that a crash leaves the old one, the new one or none."""
-    temporary = _temporary(path, content)
-    temporary.replace(path)
-    sync_folder(path.parent)
-
-
-def write_once(path: Path, content: bytes, *, mode: int = 0o666) -> None:
-    """Write a file unless there is one: of two owners of a contact one makes its key."""
-    temporary = _temporary(path, content, mode)
-    with suppress(FileExistsError):
-        path.hardlink_to(temporary)
-    temporary.unlink()
-    sync_folder(path.parent)
-
-
-def _temporary(path: Path, content: bytes, mode: int = 0o666) -> Path:
-    """Write the content beside `path`, under a name of its own: a thread or worker may write the same object."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    temporary = path.with_name(f".{path.name}.{uuid4().hex}")
-    with open(temporary, "wb", opener=lambda name, flags: os.open(name, flags, mode)) as file:
-        file.write(content)
-        file.flush()
-        os.fsync(file.fileno())
-    return temporary

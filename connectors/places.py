@@ -16,8 +16,9 @@ from typing import Final, TypeVar
 
 from connectors.bucket import Bucket
 from connectors.contact_events.feeds import client, keys_of, tenant_key
-from connectors.folder import Folder, write_once
+from connectors.folder import Folder
 from connectors.sealing import KEY_BYTES, FileKey
+from pipeline.durable import write_once
 from pipeline.errors import InputError, PeerUnavailable
 
 S3_SCHEME: Final = "s3://"

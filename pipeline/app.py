@@ -158,17 +158,22 @@ def stages(settings: Settings) -> tuple[Stage, ...]:
     """Return the rows of the topology, with machines as the settings ask for them."""
     asr = AsrConfig(streaming=recognisers.streaming(settings))
     archive = ArchiveConfig(is_verified_first=settings.archive_release == "verified")
-    receipts = Receipts(receipt_key.of(settings))
     machines: dict[str, Callable[[], Machine[Any]]] = {
         "asr": partial(Asr, asr),
         "archive": partial(Archive, archive),
-        "redaction": partial(Redactor, receipts=receipts),
+        "redaction": partial(_redactor, settings),
     }
     if settings.vad == "webrtcvad":
         machines["vad"] = partial(Vad, model=Webrtc())
-    if settings.redaction_profiles:
-        machines["redaction"] = partial(TenantRedactor, _profiles(settings), receipts)
     return tuple(replace(stage, machine=machines.get(stage.name, stage.machine)) for stage in STAGES)
+
+
+def _redactor(settings: Settings) -> Machine[Any]:
+    """Make redaction's machine; the other groups need neither its key nor its profiles."""
+    receipts = Receipts(receipt_key.of(settings))
+    if settings.redaction_profiles:
+        return TenantRedactor(_profiles(settings), receipts)
+    return Redactor(receipts=receipts)
 
 
 def _profiles(settings: Settings) -> Profiles:

@@ -1,10 +1,10 @@
 """Where the key of receipts comes from: the setting, else a file of this machine that the first process makes."""
 
-import os
 import secrets
 from pathlib import Path
 from typing import Final
 
+from pipeline.durable import write_once
 from pipeline.errors import InputError
 from pipeline.receipts import KEY_BYTES
 from pipeline.settings import Settings
@@ -38,14 +38,5 @@ def _parsed(text: str) -> bytes:
 def _kept(file: Path) -> str:
     """Read the file, or make it; of several processes that make it at once, the first one's counts."""
     if not file.exists():
-        file.parent.mkdir(parents=True, exist_ok=True)
-        part = file.with_name(f"{file.name}.{os.getpid()}")
-        part.touch(mode=0o600)
-        part.write_text(secrets.token_hex(KEY_BYTES))
-        try:
-            os.link(part, file)
-        except FileExistsError:
-            pass
-        finally:
-            part.unlink()
+        write_once(file, secrets.token_hex(KEY_BYTES).encode(), mode=0o600)
     return file.read_text().strip()
