@@ -9,7 +9,7 @@ import time
 import urllib.error
 import urllib.request
 from collections import defaultdict
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import pytest
@@ -25,7 +25,7 @@ from tests.simulation.crashes import quiet
 from tests.simulation.outcome import broken_promises, finals
 from tests.simulation.world import Event
 from topics.keys import partition_of
-from topics.records import Turn
+from topics.records import Record, Turn
 
 pytestmark = [pytest.mark.kafka, pytest.mark.timeout(300)]
 
@@ -227,8 +227,12 @@ def test_the_record_whose_answer_ends_a_careful_worker_is_found_among_others(
     assert [DEADLY_EXIT] * 3 + [0] == ends
     dead = place.until(["transcript.words.dead"], lambda records: len(records) == 1)
     assert [records[2]] == dead
-    turns = place.until(["transcript.raw"], lambda records: len(records) >= 4)
-    assert {"5", "6", "8", "9"} == {turn.asr for turn in turns if isinstance(turn, Turn)}
+    turns = place.until(["transcript.raw"], lambda records: len(answered(records)) == 4)
+    assert {"5", "6", "8", "9"} == answered(turns)
+
+
+def answered(records: Sequence[Record]) -> set[str]:
+    return {turn.asr for turn in records if isinstance(turn, Turn)}
 
 
 def send(place: Place, events: tuple[Event, ...]) -> None:
