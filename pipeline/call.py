@@ -176,7 +176,7 @@ def publish_policies(settings: Settings, versions: Sequence[Policy]) -> None:
     for policy in versions:
         key = f"{policy.tenant}/{policy.policy_id}/{policy.version}".encode()
         producer.produce(settings.topic_prefix + "policies", codec.encode(policy), key)
-    if producer.flush(10):
+    if producer.flush(clients.PATIENCE_S):
         raise PeerUnavailable("the broker did not take the policies")
 
 
