@@ -12,6 +12,7 @@ from typing import Literal, TypeVar
 
 import yaml
 
+from connectors import yaml_file
 from pipeline.errors import InputError, RecordRefused
 from pipeline.stages.policy import compile_condition
 from topics.records import Behaviour, Condition, HintTemplate, Policy
@@ -40,15 +41,8 @@ class _Reader:
     path: Path
 
     def root(self) -> yaml.Node:
-        try:
+        with yaml_file.told(self.path):
             node = yaml.compose(self.path.read_bytes(), Loader=yaml.SafeLoader)
-        except OSError as error:
-            raise InputError(f"{self.path}: cannot be read: {error.strerror}") from None
-        except yaml.MarkedYAMLError as error:
-            line = error.problem_mark.line + 1 if error.problem_mark else 1
-            raise InputError(f"{self.path}:{line}: no valid YAML: {error.problem}") from None
-        except yaml.YAMLError:
-            raise InputError(f"{self.path}:1: no valid YAML: not plain text") from None
         if node is None:
             raise InputError(f"{self.path}:1: the file is empty")
         return node

@@ -10,6 +10,7 @@ from typing import Any, Final, Literal
 import msgspec
 import yaml
 
+from connectors import yaml_file
 from pipeline.errors import InputError
 from pipeline.redaction import plugins
 from pipeline.redaction.detect import TYPES, Profile
@@ -54,15 +55,8 @@ def load_all(path: Path, key: str = "") -> Profiles:
 
 
 def _given(path: Path) -> dict[str, Any]:  # Any: YAML
-    try:
+    with yaml_file.told(path):
         given = yaml.safe_load(path.read_bytes())
-    except OSError as error:
-        raise InputError(f"{path}: cannot be read: {error.strerror}") from None
-    except yaml.MarkedYAMLError as error:
-        line = error.problem_mark.line + 1 if error.problem_mark else 1
-        raise InputError(f"{path}:{line}: no valid YAML: {error.problem}") from None
-    except yaml.YAMLError:
-        raise InputError(f"{path}:1: no valid YAML: not plain text") from None
     if not isinstance(given, dict) or not all(isinstance(name, str) for name in given):
         raise InputError(f"{path}: no mapping of names")
     return given
