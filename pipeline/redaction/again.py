@@ -1,6 +1,6 @@
 """Mask more of a turn that was published, when redaction itself has forgotten what was said in it.
 
-Owns the same arithmetic as `cover` over published words, where a masked run is one `[TYPE]`.
+Owns the same arithmetic as `cover` over published words, where a masked run is one token.
 """
 
 from collections.abc import Sequence
@@ -9,12 +9,14 @@ from itertools import groupby
 
 from pipeline.redaction.cover import Line
 from pipeline.redaction.detect import Profile
+from pipeline.redaction.languages import pick
+from pipeline.redaction.replacement import token
 from topics.records import SAMPLES_PER_MS, AudioRedaction, AudioSpan, RedactedTurn, RedactionCommand, TextSpan, Word
 
 
 def obey(command: RedactionCommand, profile: Profile) -> tuple[RedactedTurn, AudioRedaction]:
     """Return the turn and what it covers, as a command wants them."""
-    turn, masks = command.turn, command.masks
+    turn, masks, language = command.turn, command.masks, pick(profile.languages)
     kinds = [_kind(word, masks) for word in turn.words]
     words: list[Word] = []
     spans = list(turn.spans)
@@ -24,7 +26,8 @@ def obey(command: RedactionCommand, profile: Profile) -> tuple[RedactedTurn, Aud
             words += run
             continue
         start_ms, end_ms = run[0].start_ms, run[-1].end_ms
-        words.append(Word(f"[{kind}]", start_ms, end_ms, any(word.is_estimated for word in run)))
+        said = token(kind, [word.text for word in run], profile.replacement, language)
+        words.append(Word(said, start_ms, end_ms, any(word.is_estimated for word in run)))
         spans.append(TextSpan(start_ms, end_ms, kind, (turn.track,)))
     spans.sort(key=lambda span: span.start_ms)
     again = replace(turn, words=tuple(words), spans=tuple(spans), redaction_rev=turn.redaction_rev + 1)

@@ -8,7 +8,7 @@ of transcripts. The turn that it writes again is looked at again; what two comma
 
 from bisect import insort
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
 from pipeline.errors import RecordRefused
@@ -29,8 +29,26 @@ from topics.records import (
 
 WINDOW_MS: Final = 60_000  # of talk that may explain a number: `rescan` asks for 30 s
 MAX_TURNS: Final = 48
+MAX_SPANS: Final = 256  # that a verdict tells, the latest; more are covered all the same
 COMMANDS: Final = 2  # for one turn
 Outcome = Literal["verified", "auto_fixed", "needs_review", "rejected"]
+
+
+@dataclass(frozen=True, slots=True)
+class Sent:
+    """The latest command for a turn.
+
+    Attributes:
+        times: how many there were.
+        redaction_rev: of the turn that it was about.
+        masks: what it asked for.
+        is_covered: what the turn covers was told since.
+    """
+
+    times: int = 0
+    redaction_rev: int = 0
+    masks: tuple[TextSpan, ...] = ()
+    is_covered: bool = False
 
 
 @dataclass(slots=True)
@@ -41,26 +59,28 @@ class VerificationState:
         turns: final turns by start, as long as they may explain another.
         audio: what each of them covers.
         looked: the redaction revision at which a turn was looked at last.
-        commands: how often redaction was told to mask more of a turn, and at which of its redaction revisions.
+        commands: by turn, what redaction was told to mask further.
         customer_ms: decided on the customer's track.
         agent_ms: likewise.
         checked: turns that have left the window.
         found: values that redaction had left.
         unmended: turns that two commands have not mended.
+        covered: what is covered because of commands.
     """
 
     turns: list[RedactedTurn] = field(default_factory=list)
     audio: dict[str, tuple[AudioSpan, ...]] = field(default_factory=dict)
     looked: dict[str, tuple[int, int]] = field(default_factory=dict)
-    commands: dict[str, tuple[int, int]] = field(default_factory=dict)
+    commands: dict[str, Sent] = field(default_factory=dict)
     customer_ms: int = 0
     agent_ms: int = 0
     checked: int = 0
     found: int = 0
     unmended: list[str] = field(default_factory=list)
+    covered: list[AudioSpan] = field(default_factory=list)
     is_said: bool = False
     is_decided: bool = False
-    told: tuple[int, int] | None = None
+    told: tuple[int, int, int] | None = None
 
     @property
     def decided_ms(self) -> int:
@@ -83,7 +103,7 @@ class Verification(Machine[VerificationState]):
             case RedactedTurn():
                 _take(state, record)
             case AudioRedaction():
-                state.audio[record.turn_id] = record.spans
+                _cover(state, record)
             case DecidedUntil():
                 state.customer_ms = max(state.customer_ms, record.customer_sample // SAMPLES_PER_MS)
                 state.agent_ms = max(state.agent_ms, record.agent_sample // SAMPLES_PER_MS)
@@ -104,6 +124,17 @@ def _take(state: VerificationState, turn: RedactedTurn) -> None:
     if known is not None:
         state.turns.remove(known)
     insort(state.turns, turn, key=lambda one: (one.first_sample, one.track))
+
+
+def _cover(state: VerificationState, audio: AudioRedaction) -> None:
+    """Note what a turn covers; after a command it is looked at with that."""
+    state.audio[audio.turn_id] = audio.spans
+    sent = state.commands.get(audio.turn_id)
+    if sent is not None:
+        state.commands[audio.turn_id] = replace(sent, is_covered=True)
+        turn = next((one for one in state.turns if one.turn_id == audio.turn_id), None)
+        if turn is not None and turn.redaction_rev > sent.redaction_rev:
+            state.looked.pop(audio.turn_id, None)
 
 
 def _look(state: VerificationState) -> Iterator[Record]:
@@ -130,7 +161,10 @@ def _is_ready(state: VerificationState, turn: RedactedTurn) -> bool:
 
 
 def _uncovered(state: VerificationState, turn: RedactedTurn) -> Iterator[TextSpan]:
-    """Yield the masked runs of words that are heard on a track."""
+    """Yield the masked runs of words that are heard on a track; what a command covers may not be told yet."""
+    sent = state.commands.get(turn.turn_id)
+    if sent is not None and not sent.is_covered:
+        return
     covered = state.audio.get(turn.turn_id, ())
     for span in turn.spans:
         start, end = span.start_ms * SAMPLES_PER_MS, span.end_ms * SAMPLES_PER_MS
@@ -140,18 +174,26 @@ def _uncovered(state: VerificationState, turn: RedactedTurn) -> Iterator[TextSpa
 
 
 def _corrected(state: VerificationState, turn: RedactedTurn, masks: tuple[TextSpan, ...]) -> Iterator[Record]:
+    sent = state.commands.get(turn.turn_id, Sent())
     if not masks:
         if turn.turn_id in state.unmended:
             state.unmended.remove(turn.turn_id)
+        covered = [one for one in state.audio.get(turn.turn_id, ()) if sent.is_covered and _is_for(one, sent.masks)]
+        state.covered = list(dict.fromkeys((*state.covered, *covered)))[-MAX_SPANS:]
         return
-    sent, _ = state.commands.get(turn.turn_id, (0, 0))
-    if sent >= COMMANDS:
+    if sent.times >= COMMANDS:
         state.unmended = [*state.unmended, turn.turn_id][-MAX_TURNS:]
         return
-    state.found += len(masks) if sent == 0 else 0
-    state.commands[turn.turn_id] = sent + 1, turn.redaction_rev
+    state.found += len(masks) if sent.times == 0 else 0
+    state.commands[turn.turn_id] = Sent(sent.times + 1, turn.redaction_rev, (*sent.masks, *masks))
     audio = state.audio.get(turn.turn_id, ())
     yield RedactionCommand(turn.tenant, turn.contact_id, turn.leg, turn, audio, masks)
+
+
+def _is_for(span: AudioSpan, masks: Sequence[TextSpan]) -> bool:
+    """Whether a span covers some of what a command asked for."""
+    start_ms, end_ms = span.start_sample // SAMPLES_PER_MS, span.end_sample // SAMPLES_PER_MS
+    return any(span.track in mask.tracks and mask.start_ms < end_ms and start_ms < mask.end_ms for mask in masks)
 
 
 def _forget(state: VerificationState) -> None:
@@ -173,9 +215,11 @@ def _forget(state: VerificationState) -> None:
 
 
 def _waits(state: VerificationState, turn: RedactedTurn) -> bool:
-    """Whether redaction has been told to mask more of a turn and has not written it again."""
-    command = state.commands.get(turn.turn_id)
-    return command is not None and turn.turn_id not in state.unmended and turn.redaction_rev <= command[1]
+    """Whether redaction was told to mask more of a turn, and the turn or what it covers has not been told since."""
+    sent = state.commands.get(turn.turn_id)
+    if sent is None or turn.turn_id in state.unmended:
+        return False
+    return turn.redaction_rev <= sent.redaction_rev or not sent.is_covered
 
 
 def _verdict(
@@ -184,10 +228,10 @@ def _verdict(
     """Say what was found once everything is decided, and again when that changes."""
     if not (state.is_said and state.is_decided) or any(_waits(state, turn) for turn in state.turns):
         return
-    told = state.found, len(state.unmended)
+    told = state.found, len(state.unmended), len(state.covered)
     if told == state.told:
         return
     state.told = told
     outcome: Outcome = "needs_review" if state.unmended else "auto_fixed" if state.found else "verified"
-    checked = state.checked + len(state.turns)
-    yield RedactionVerification(cause.tenant, cause.contact_id, cause.leg, outcome, (), checked, state.found)
+    checked, covered = state.checked + len(state.turns), tuple(state.covered)
+    yield RedactionVerification(cause.tenant, cause.contact_id, cause.leg, outcome, covered, checked, state.found)

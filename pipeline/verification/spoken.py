@@ -6,6 +6,7 @@ Owns which words make one number: those that are neighbours but for a few others
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final, Literal
 
 import text_to_num
@@ -19,11 +20,13 @@ MEASURES: Final = frozenset(
     """am años bags buck bucks cent centavos cents céntimos day days dias dolares dollar dollars días euro euros
     feet gig gigabytes gigs grand horas hour hours inch inches items mbps megabits meses mile miles minute
     minutes minutos moment month months nights o'clock oclock people percent peso pesos pieces pm por pound
-    pounds second seconds semanas tickets times week weeks year years""".split()
+    pounds degree degrees digit digits second seconds semanas tickets times week weeks year years""".split()
 )
 # Written amounts, times of day and shares say what they are.
 _MEASURED: Final = re.compile(r"[$£€].*|\d+[.,]\d\d|\d{1,2}:\d\d.*|\d+(?:%|mbps|gb|am|pm)")
 _REPEATS: Final = {"double": 2, "doble": 2, "triple": 3, "treble": 3, "quadruple": 4}
+_FILLERS: Final = frozenset("uh um and then okay yes so eh y".split())  # between parts of a number in two turns
+_BEFORE_PRONOUNS: Final = frozenset("the this that which other another any no each every".split())
 _ZEROS: Final = frozenset(("oh", "o", "nil", "owe"))
 # How a recogniser may write a digit; believed between two numbers alone.
 _SOUNDS_LIKE: Final = {
@@ -81,19 +84,36 @@ def numbers(tokens: Sequence[Token], language: Language) -> list[Number]:
     """Find the numbers of a track, oldest first."""
     found: list[Number] = []
     for piece in _pieces(tokens, language):
+        if _is_pronoun(tokens, piece):
+            continue
         last = found[-1] if found else None
         if last is not None and _continues(tokens, last, piece):
             last.digits += piece.digits
             last.last = piece.last
         else:
             found.append(piece)
-    return found
+    return [number for number in found if not _is_sigh(tokens, number)]
+
+
+def _is_pronoun(tokens: Sequence[Token], piece: Number) -> bool:
+    """Whether "one" stands for something: "the one"."""
+    is_one = piece.first == piece.last and tokens[piece.first].said == "one"
+    return is_one and tokens[piece.first].at > 0 and tokens[piece.first - 1].said in _BEFORE_PRONOUNS
+
+
+def _is_sigh(tokens: Sequence[Token], number: Number) -> bool:
+    """Whether a lone "oh" is no zero."""
+    return number.first == number.last and tokens[number.first].said in _ZEROS
 
 
 def _continues(tokens: Sequence[Token], number: Number, piece: Number) -> bool:
-    gap = tokens[number.last + 1 : piece.first]
+    gap = [token.said for token in tokens[number.last + 1 : piece.first]]
     is_near = len(gap) <= GAP_WORDS and tokens[piece.first].start_ms - tokens[number.last].end_ms <= GAP_MS
-    return is_near and not any(token.said.startswith("[") or token.said in MEASURES for token in gap)
+    if not is_near or any(word.startswith("[") or word in MEASURES for word in gap):
+        return False
+    if gap and piece.last + 1 < len(tokens) and tokens[piece.last + 1].said in MEASURES:
+        return False
+    return tokens[number.last].turn == tokens[piece.first].turn or all(word in _FILLERS for word in gap)
 
 
 def _pieces(tokens: Sequence[Token], language: Language) -> Iterator[Number]:
@@ -120,8 +140,13 @@ def _values(tokens: Sequence[Token], language: Language) -> dict[int, tuple[str,
     return {
         one.start: ("".join(filter(str.isdigit, one.text)), one.end)
         for one in read
-        if not _MEASURED.fullmatch(tokens[one.start].said)
+        if not _MEASURED.fullmatch(tokens[one.start].said) and not _is_moment(tokens, one.start)
     }
+
+
+def _is_moment(tokens: Sequence[Token], at: int) -> bool:
+    """Whether "second" counts time and no order: "one second"."""
+    return tokens[at].said == "second" and at > 0 and tokens[at - 1].said in ("one", "a", "just", "every", "per")
 
 
 def _alone(tokens: Sequence[Token], values: dict[int, tuple[str, int]], at: int) -> str:
@@ -132,5 +157,19 @@ def _alone(tokens: Sequence[Token], values: dict[int, tuple[str, int]], at: int)
         return digits
     if word in _ZEROS:
         return "0"
+    if len(word) > 5 and word.isalpha() and (joined := _joined(word)):
+        return joined
     is_between = at - 1 in {end - 1 for _, end in values.values()} and at + 1 in values
     return _SOUNDS_LIKE.get(word, "") if is_between else ""
+
+
+@lru_cache(maxsize=4_096)
+def _joined(word: str) -> str:
+    """Read two number words that were written as one: "thirtythree"."""
+    for at in range(3, len(word) - 2):
+        try:
+            values = [text_to_num.text2num(part, "en") for part in (word[:at], word[at:])]
+        except ValueError:
+            continue
+        return str(sum(values)) if values[0] % 10 == 0 and values[0] > 10 > values[1] else "".join(map(str, values))
+    return ""

@@ -5,6 +5,9 @@ from dataclasses import replace
 
 import pytest
 
+from pipeline.redaction.detect import Profile
+from pipeline.redaction.languages import pick
+from pipeline.redaction.replacement import Replacement, token
 from pipeline.stages.redaction import Redactor, RedactorState
 from pipeline.stages.verification import COMMANDS, Verification, VerificationState
 from topics.records import (
@@ -68,6 +71,26 @@ def test_what_is_left_is_told_to_redaction_and_the_contact_is_fixed() -> None:
     fixed = replace(fixed, end_sample=answer.end_sample)
     found = outputs([question, answer, *END, covered(fixed), fixed])
     assert ("auto_fixed", 1) == (verdict(found).outcome, verdict(found).found)
+    assert covered(fixed).spans == verdict(found).spans
+
+
+def test_the_verdict_waits_until_the_corrected_turn_and_what_it_covers_were_told() -> None:
+    question, answer = said("and the security code", 0, "agent"), said("it is nine eight seven", 3_000)
+    fixed = replace(said("it is [CVV]", 3_000, redaction_rev=1), end_sample=answer.end_sample)
+    for parts in ((fixed, covered(fixed)), (covered(fixed), fixed)):
+        state = VerificationState()
+        (command,) = outputs([question, answer, *END], state)
+        assert isinstance(command, RedactionCommand)
+        assert [] == outputs(parts[:1], state)
+        assert "auto_fixed" == verdict(outputs(parts[1:], state)).outcome
+
+
+def test_a_corrected_turn_that_is_still_heard_is_corrected_again() -> None:
+    question, answer = said("and the security code", 0, "agent"), said("it is nine eight seven", 3_000)
+    fixed = replace(said("it is [CVV]", 3_000, redaction_rev=1), end_sample=answer.end_sample)
+    _, again = outputs([question, answer, *END, fixed, AudioRedaction("t", "c", 0, fixed.turn_id, ())])
+    assert isinstance(again, RedactionCommand)
+    assert fixed.spans == again.masks
 
 
 def test_a_turn_is_not_looked_at_before_redaction_has_decided() -> None:
@@ -120,6 +143,20 @@ def test_redaction_obeys_also_for_a_turn_that_it_has_forgotten(is_forgotten: boo
     assert isinstance(again, RedactedTurn) and isinstance(audio, AudioRedaction)
     assert ("call [NAME] now", masks, 1) == (again.text, again.spans, again.redaction_rev)
     assert [("customer", 1_280 * 8, 1_600 * 8)] == [(s.track, s.start_sample, s.end_sample) for s in audio.spans]
+
+
+def test_a_command_for_a_forgotten_turn_is_written_as_the_tenant_wants_it() -> None:
+    replacement = Replacement(frozenset(("CREDITCARD",)), frozenset(("NAME",)), b"k" * 16)
+    redactor = Redactor(Profile(replacement=replacement))
+    turn = said("card 4111111111111111 of brudro and nine eight seven")
+    at = [(word.start_ms, word.end_ms) for word in turn.words]
+    kinds = {1: "CREDITCARD", 3: "NAME", 5: "CVV"}
+    masks = tuple(TextSpan(*at[place], kind, ("customer",)) for place, kind in kinds.items())
+    again, _ = redactor.on_record(RedactorState(), RedactionCommand("t", "c", 0, turn, (), masks))
+    assert isinstance(again, RedactedTurn)
+    name = token("NAME", ["brudro"], replacement, pick(("en",)))
+    assert f"card [CREDITCARD 1111] of {name} and [CVV] eight seven" == again.text
+    assert name != "[NAME]"
 
 
 def test_what_was_commanded_stays_masked_when_the_turn_is_written_again() -> None:
