@@ -43,7 +43,9 @@ def find_places(talk: Talk) -> Iterator[Mark]:
 def _towns(words: Sequence[str], is_asked: bool) -> Iterator[tuple[int, int]]:
     """Yield a state with the town before it; without one where an address is told."""
     for at, word in enumerate(words):
-        size = next((size for size in (2, 1) if is_state(" ".join(words[at : at + size]))), 0)
+        size = next(
+            (size for size in (2, 1) if at + size <= len(words) and is_state(" ".join(words[at : at + size]))), 0
+        )
         if not size or at and is_state(" ".join(words[at - 1 : at + 1])):
             continue
         has_town = at > 0 and words[at - 1].isalpha() and times_said(words[at - 1]) < UNCOMMON

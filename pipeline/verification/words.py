@@ -79,18 +79,18 @@ def _plain(name: str) -> str:
 
 @cache
 def _states() -> frozenset[str]:
-    return frozenset(state.lower() for state in _american().states)
+    return frozenset(state.lower() for state in _american("states"))
 
 
 @cache
 def _streets() -> frozenset[str]:
-    return frozenset(suffix.lower() for suffix in _american().street_suffixes) | frozenset(_SHORT)
+    return frozenset(suffix.lower() for suffix in _american("street_suffixes")) | frozenset(_SHORT)
 
 
 # USPS Publication 28, Appendix C1: the short forms of what most streets are called.
 _SHORT: Final = "ave blvd cir ct dr hwy ln pkwy pl rd st ter trl".split()
 
 
-def _american() -> type:
-    provider: type = import_module("faker.providers.address.en_US").Provider
-    return provider
+def _american(kind: str) -> tuple[str, ...]:
+    found: tuple[str, ...] = getattr(import_module("faker.providers.address.en_US").Provider, kind)
+    return found

@@ -37,6 +37,8 @@ def found(*turns: RedactedTurn) -> list[tuple[str, str]]:
         ("my name is brudro", "brudro", "NAME"),
         ("that is m i l l e r", "m i l l e r", "NAME"),
         ("i live at two twenty one baker street", "two twenty one", "ADDRESS"),
+        ("i moved to columbus ohio", "columbus ohio", "ADDRESS"),
+        ("thank you for calling priya speaking", "priya", "NAME"),
         ("my card is [CREDITCARD] four two", "four two", "PII"),
         ("mi tarjeta es cuatro uno uno uno", None, ""),
     ],
