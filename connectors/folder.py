@@ -13,8 +13,8 @@ from threading import Lock
 from typing import Final
 
 from connectors.envelope import Envelope
-from connectors.sealing import TenantKey
 from pipeline.durable import sync_folder, write, write_once
+from pipeline.tenant_key import TenantKey
 
 CONTACTS: Final = 4_096  # whose data keys are kept at hand
 _KEY: Final = "key"

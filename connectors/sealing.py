@@ -19,10 +19,9 @@ import os
 import struct
 from collections import OrderedDict
 from collections.abc import Mapping
-from dataclasses import dataclass
 from pathlib import Path
 from threading import Lock
-from typing import Any, Final, Protocol
+from typing import Any, Final
 
 from botocore.exceptions import BotoCoreError, ClientError
 from cryptography.exceptions import InvalidTag
@@ -30,6 +29,7 @@ from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 from cryptography.hazmat.primitives.keywrap import InvalidUnwrap, aes_key_unwrap, aes_key_wrap
 
 from pipeline.errors import InputError, PeerUnavailable, RecordRefused
+from pipeline.tenant_key import DataKey, TenantKey
 
 VERSION: Final = b"\x01"
 KEY_BYTES: Final = 32  # AES-256
@@ -37,37 +37,6 @@ NONCE_BYTES: Final = 12  # of GCM (NIST SP 800-38D); random, so 2^32 fields a da
 CONTACTS: Final = 4_096  # whose data keys are kept at hand, 1 kB each
 
 Kms = Any  # botocore makes its clients at run time
-
-
-@dataclass(frozen=True, slots=True)
-class DataKey:
-    """A contact's key, open and wrapped."""
-
-    plain: bytes
-    wrapped: bytes
-
-
-class TenantKey(Protocol):
-    """What wraps data keys."""
-
-    @property
-    def name(self) -> str:
-        """Stands in each sealed field: up to 255 bytes."""
-
-    def make(self, context: str) -> DataKey:
-        """Make a data key for one contact; `context` is `tenant|root`.
-
-        Raises:
-            PeerUnavailable: the key cannot be used now.
-        """
-
-    def unwrap(self, wrapped: bytes, context: str) -> bytes:
-        """Return a data key that was made with the same context.
-
-        Raises:
-            PeerUnavailable: the key cannot be used now.
-            RecordRefused: this key has not wrapped it.
-        """
 
 
 class FileKey:

@@ -17,7 +17,9 @@ from pipeline.audio.webrtc import Webrtc
 from pipeline.egress import UNGATED, Gate, guarded
 from pipeline.engines import sink, source
 from pipeline.engines.kafka import KafkaWorker, WorkerConfig
+from pipeline.engines.payloads import PLAIN, Payloads
 from pipeline.engines.services import Service
+from pipeline.engines.subject_keys import SubjectKeys
 from pipeline.errors import InputError
 from pipeline.machine import Machine
 from pipeline.progress import Progress
@@ -29,7 +31,7 @@ from pipeline.stages.archive import Archive, ArchiveConfig
 from pipeline.stages.asr import Asr, AsrConfig
 from pipeline.stages.redaction import Redactor, TenantRedactor
 from pipeline.stages.vad import Vad
-from pipeline.topology import STAGES, Stage, group_names, group_of
+from pipeline.topology import STAGES, Group, Stage, group_names, group_of
 from topics import generations
 
 if TYPE_CHECKING:  # it imports faust, which is an extra, and botocore, which takes its time
@@ -43,6 +45,7 @@ SINKS = (*_ADDRESSES, AUDIT)
 GATEWAY = "gateway"
 CONTACT_EVENTS = source.GROUP
 EVERYWHERE = (GATEWAY, CONTACT_EVENTS)  # one worker is at home in all generations of topics
+SUBJECT_KEY = Path(".trunkline/subject.key")
 GROUPS = (*group_names(), *SINKS, CONTACT_EVENTS, GATEWAY)
 
 
@@ -78,7 +81,8 @@ def worker(settings: Settings, group: str, generation: int, number: int, progres
     if settings.engine == "faust":
         return faust_worker(settings, group, number, progress)
     rows = group_of(group, stages(settings))
-    return KafkaWorker(config, rows, services(settings, rows.services), progress)
+    sealing = payloads(settings) if rows.is_restricted else PLAIN
+    return KafkaWorker(config, rows, services(settings, rows.services), progress, sealing)
 
 
 def faust_worker(settings: Settings, group: str, number: int, progress: Progress | None = None) -> "FaustWorker":
@@ -91,9 +95,9 @@ def faust_worker(settings: Settings, group: str, number: int, progress: Progress
     from pipeline.engines.faust import FaustWorker
 
     rows = group_of(group, stages(settings))
-    return FaustWorker(
-        _config(settings, group, generations.FIRST, number), rows, services(settings, rows.services), progress
-    )
+    config = _config(settings, group, generations.FIRST, number)
+    sealing = payloads(settings) if rows.is_restricted else PLAIN
+    return FaustWorker(config, rows, services(settings, rows.services), progress, sealing)
 
 
 def check_engine(settings: Settings) -> None:
@@ -139,15 +143,21 @@ def check_group(settings: Settings, group: str) -> None:
     if group in _ADDRESSES:
         _required(settings, _ADDRESSES[group])
     if group in group_names():
-        check_engine(settings)
-        if settings.redaction_profiles:
-            _profiles(settings)
-        if "asr" in group_of(group).services:
-            recognisers.check(settings)
-        if "kvs" in group_of(group).services:
-            _account(settings)
-        if "objects" in group_of(group).services:
-            place(settings)
+        _check_stages(settings, group_of(group))
+
+
+def _check_stages(settings: Settings, group: Group) -> None:
+    check_engine(settings)
+    if group.is_restricted:
+        payloads(settings)
+    if settings.redaction_profiles:
+        _profiles(settings)
+    if "asr" in group.services:
+        recognisers.check(settings)
+    if "kvs" in group.services:
+        _account(settings)
+    if "objects" in group.services:
+        place(settings)
 
 
 def _names(group: str) -> tuple[str, ...]:
@@ -210,6 +220,19 @@ def gate(settings: Settings) -> Gate:
         InputError: the key of receipts is no key, or its file cannot be made.
     """
     return Gate(Receipts(receipt_key.of(settings)))
+
+
+def payloads(settings: Settings) -> Payloads:
+    """Make what seals restricted topics, of all generations of an environment.
+
+    Raises:
+        InputError: the tenants' keys are missing or malformed, or there are no AWS credentials.
+    """
+    from connectors import tenant_keys
+
+    named = settings.subject_keys
+    keys = tenant_keys.load(Path(named)) if named else tenant_keys.made_at(SUBJECT_KEY)
+    return Payloads(SubjectKeys(settings.kafka_bootstrap, settings.topic_prefix, partial(tenant_keys.find, keys)))
 
 
 def _writing(store: Sink, gate: Gate, config: WorkerConfig, progress: Progress) -> Callable[[threading.Event], None]:

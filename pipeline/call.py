@@ -182,12 +182,13 @@ def publish_policies(settings: Settings, versions: Sequence[Policy]) -> None:
 
 async def send(request: Request, settings: Settings) -> int:
     """Send the call's records as they are due; return when audio time 0 was (see `play`)."""
-    producer = clients.producer(settings.kafka_bootstrap)
+    producer, payloads = clients.producer(settings.kafka_bootstrap), app.payloads(settings)
 
     async def send(due: Due) -> None:
+        value = payloads.encode(due.topic, request.key, due.record)
         while True:
             try:
-                producer.produce(settings.topic_prefix + due.topic, codec.encode(due.record), request.key)
+                producer.produce(settings.topic_prefix + due.topic, value, request.key)
             except BufferError:
                 await asyncio.sleep(_FULL_QUEUE_WAIT_S)
             else:
@@ -228,14 +229,14 @@ def collect(settings: Settings, topics: Sequence[str] = tuple(TOPICS)) -> list[E
         for topic in topics
         for n in range(settings.partitions if TOPICS[topic].is_keyed else 1)
     ]
-    entries = []
+    entries, payloads = [], app.payloads(settings)
     for message in read_whole(settings.kafka_bootstrap, partitions):
         topic = (message.topic() or "").removeprefix(settings.topic_prefix)
-        headers = dict(message.headers() or [])
-        record = codec.decode(message.value() or b"")
+        headers, key = dict(message.headers() or []), message.key() or b""
+        record = payloads.decode(topic, key, message.value() or b"")
         cause_ms = int(headers.get(CAUSE_HEADER) or 0)
         written_ms = message.timestamp()[1]
-        entries.append(Entry(topic, message.offset() or 0, message.key() or b"", record, written_ms, cause_ms))
+        entries.append(Entry(topic, message.offset() or 0, key, record, written_ms, cause_ms))
     return sorted(entries, key=lambda entry: (entry.topic, entry.offset))
 
 

@@ -6,6 +6,7 @@ Two questions split it: whose fault is it, and is it worth trying again?
     +-- InputError            the user's: knowable before work starts; never retried; exit 2
     +-- RecordRefused         the record's: undecodable or against its schema's promise; dead-lettered
     |   |-- FrameGap          a sample counter that jumps back
+    |   |-- KeyGone           its conversation's key was deleted: nobody reads it again
     |   `-- EgressRefused     it may not leave: nothing proves that redaction wrote it
     +-- PeerUnavailable       the world's: broker, store or port; retried with backoff; exit 1 when it ends a command
     |   `-- Fenced            the world's: another owner has taken over; this one stops, never retried
@@ -30,6 +31,10 @@ class RecordRefused(TrunklineError):
 
 class FrameGap(RecordRefused):
     """An audio record whose first sample jumps in a way that its track cannot explain."""
+
+
+class KeyGone(RecordRefused):
+    """The key of a conversation was deleted, and with it everything that it has sealed."""
 
 
 class EgressRefused(RecordRefused):

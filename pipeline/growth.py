@@ -16,7 +16,8 @@ from itertools import pairwise
 import msgspec
 from confluent_kafka import Message, TopicPartition
 
-from pipeline import environment, lag
+from pipeline import app, environment, lag
+from pipeline.engines.payloads import Payloads
 from pipeline.engines.tables import read_whole
 from pipeline.engines.task import NAME_ROW, OVER, SHUT
 from pipeline.settings import Settings
@@ -201,13 +202,14 @@ def plan(settings: Settings) -> Growth:
     found = admin.read(settings.kafka_bootstrap, settings.topic_prefix)
     listed = environment.generations_of(settings, found)
     names = {one.name for one in found}
+    payloads = app.payloads(settings)
 
     @cache
     def standing_of(generation: Generation) -> Standing:
         own = environment.namespace(settings, generation)
         if own.topic_prefix + _EVENTS not in names:
             return Standing(0, 0, {}, frozenset(), 0)
-        return standing(own)
+        return standing(own, payloads)
 
     return decide(settings, listed, found, standing_of, _now_ms())
 
@@ -237,8 +239,8 @@ def apply(settings: Settings, growth: Growth) -> None:
         admin.remove_generation(bootstrap, one.topics, [own + group for group in lag.inputs()])
 
 
-def standing(own: Settings) -> Standing:
-    """Ask what goes on in one generation; `own` is its namespace.
+def standing(own: Settings, payloads: Payloads) -> Standing:
+    """Ask what goes on in one generation; `own` is its namespace, `payloads` opens the states.
 
     Raises:
         PeerUnavailable: the broker does not answer.
@@ -247,7 +249,7 @@ def standing(own: Settings) -> Standing:
     states: dict[tuple[str, bytes], bytes] = {}
     over: set[bytes] = set()
     for group in group_names():
-        rows = _newest(read_whole(own.kafka_bootstrap, _places(own, changelog(group))))
+        rows = _newest(payloads, group, read_whole(own.kafka_bootstrap, _places(own, changelog(group))))
         held = {place: value for place, value in rows.items() if place[0] != SHUT}
         shut = {key: msgspec.msgpack.decode(value)[0] for (stage, key), value in rows.items() if stage == SHUT}
         given_up = {conversation_of(key) for key, reason in shut.items() if reason == OVER}
@@ -369,18 +371,19 @@ def _events(messages: Iterable[Message]) -> Iterable[tuple[bytes, ContactEvent]]
             yield message.key() or b"", record
 
 
-def _newest(messages: Iterable[Message]) -> dict[tuple[str, bytes], bytes]:
+def _newest(payloads: Payloads, group: str, messages: Iterable[Message]) -> dict[tuple[str, bytes], bytes]:
     """Return the newest value of each row of a changelog, by stage and contact."""
-    rows: dict[tuple[str, bytes], bytes] = {}
+    sealed: dict[bytes, bytes] = {}
     for message in messages:
         row, value = message.key() or b"", message.value()
-        stage, _, key = row.partition(b"\0")
-        if row == NAME_ROW:
-            continue
         if value is None:
-            rows.pop((stage.decode(), key), None)
-        else:
-            rows[stage.decode(), key] = value
+            sealed.pop(row, None)
+        elif row != NAME_ROW:
+            sealed[row] = value
+    rows = {}
+    for row, value in payloads.open_rows(group, sealed).items():
+        stage, _, key = row.partition(b"\0")
+        rows[stage.decode(), key] = value
     return rows
 
 

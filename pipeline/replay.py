@@ -18,7 +18,7 @@ from confluent_kafka import Consumer, KafkaException, Message, TopicPartition
 
 from connectors import files
 from connectors.files import Call, Due
-from pipeline import environment
+from pipeline import app, environment
 from pipeline.call import SHOWN, publish_policies
 from pipeline.errors import InputError, PeerUnavailable
 from pipeline.play import play
@@ -130,16 +130,17 @@ class Replay:
         return heapq.merge(*each, key=lambda due: due.due_ms)
 
     async def _send(self) -> None:
-        producer = clients.producer(self.settings.kafka_bootstrap)
+        producer, payloads = clients.producer(self.settings.kafka_bootstrap), app.payloads(self.settings)
         began_s = time.monotonic()
 
         async def send(due: Due) -> None:
             key = contact_key(due.record.tenant, due.record.contact_id)
             generation = await self._generation_of(due.record.contact_id)
             prefix = generations.prefix_of(self.settings.topic_prefix, generation)
+            value = payloads.encode(due.topic, key, due.record)
             while True:
                 try:
-                    producer.produce(prefix + due.topic, codec.encode(due.record), key)
+                    producer.produce(prefix + due.topic, value, key)
                 except BufferError:
                     await asyncio.sleep(_FULL_QUEUE_WAIT_S)
                 else:

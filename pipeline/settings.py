@@ -83,6 +83,11 @@ class Settings(BaseSettings):
     archive_release: Literal["decided", "verified"] = Field(
         "decided", description="when redacted audio is let out: once redaction has decided, or once it is verified too"
     )
+    subject_keys: str = Field(
+        "",
+        description="file with the tenants' keys for restricted topics, the same in every process that reads or writes"
+        " them; empty means .trunkline/subject.key, made at the first use",
+    )
     receipt_key: SecretStr = Field(
         SecretStr(""),
         description="key of receipts, 64 hexadecimal digits, the same in every process that redacts, stores or shows;"

@@ -20,6 +20,7 @@ from pipeline.stages.summary import Summary
 from pipeline.stages.transcript import Assembler
 from pipeline.stages.vad import Vad
 from pipeline.stages.verification import Verification
+from topics.catalogue import RESTRICTED
 
 
 @dataclass(frozen=True, slots=True)
@@ -136,6 +137,11 @@ class Group:
     services: tuple[str, ...]
     gather_ms: int
     keyed_by: Literal["leg", "conversation"]
+
+    @property
+    def is_restricted(self) -> bool:
+        """Whether it reads or writes what redaction has not seen, so that its states may hold it."""
+        return any(topic in RESTRICTED for stage in self.stages for topic in (*stage.inputs, *stage.outputs))
 
 
 def group_of(name: str, stages: tuple[Stage, ...] = STAGES) -> Group:

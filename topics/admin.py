@@ -316,9 +316,9 @@ def _check_prefix(prefix: str) -> None:
 
 
 def _topic_config(topic: Topic) -> dict[str, str]:
-    if topic.is_compacted:
-        return _common() | {"cleanup.policy": "compact"}
-    return _common() | _kept_for(topic.retention_ms)
+    kept = _kept_for(topic.retention_ms) if topic.retention_ms else {}
+    compacted = {"cleanup.policy": "compact,delete" if kept else "compact"} if topic.is_compacted else {}
+    return _common() | kept | compacted
 
 
 def _dead_letter_config(topic: Topic) -> dict[str, str]:

@@ -27,10 +27,10 @@ class Topic:
         records: the types that flow on it; each type but `Watermark` flows on one topic alone.
         data: `restricted` holds what redaction has not seen; `redacted` may be stored and shown; `control` holds
             no speech.
-        retention_ms: how long a record stays; ignored where `is_compacted`.
+        retention_ms: how long a record stays; of a compacted topic, 0 is for ever.
         producers: stages and connectors that write it.
         consumers: stages and connectors that read it.
-        is_compacted: the newest record a key is kept for ever.
+        is_compacted: the newest record a key is kept.
         is_keyed: by contact, with the partition count that all contact topics share.
     """
 
@@ -228,8 +228,22 @@ POSITIONS = Topic(
     is_keyed=False,
 )
 
-ALL: tuple[Topic, ...] = (*CATALOGUE, GENERATIONS, POSITIONS)
+# What the values of restricted topics are sealed under: written and read by `pipeline/engines/subject_keys.py`. They
+# outlive the data keys' use (8 h) and the dead letters (24 h) of what they have sealed.
+SUBJECT_KEYS = Topic(
+    "subject.keys",
+    (records.SubjectKey,),
+    "control",
+    2 * DAY_MS,
+    producers=(),
+    consumers=(),
+    is_compacted=True,
+    is_keyed=False,
+)
+
+ALL: tuple[Topic, ...] = (*CATALOGUE, GENERATIONS, POSITIONS, SUBJECT_KEYS)
 TOPICS: dict[str, Topic] = {topic.name: topic for topic in CATALOGUE}
+RESTRICTED: frozenset[str] = frozenset(topic.name for topic in CATALOGUE if topic.data == "restricted")
 
 
 def topic_of(record: Record) -> str:

@@ -4,6 +4,8 @@ The key of every contact topic is `tenant|root`, so that all legs, both tracks, 
 conversation meet on one partition and every join is local.
 """
 
+from pipeline.errors import RecordRefused
+
 _LEG = b"\0"  # between the conversation's key and a later leg's id
 
 
@@ -15,6 +17,21 @@ def contact_key(tenant: str, root: str) -> bytes:
         root: InitialContactId, or ContactId where that is null.
     """
     return f"{tenant}|{root}".encode()
+
+
+def parts_of(key: bytes) -> tuple[str, str]:
+    """Return tenant and root of what `contact_key` returned.
+
+    Raises:
+        RecordRefused: it is no such key.
+    """
+    try:
+        tenant, separator, root = key.decode().partition("|")
+    except UnicodeDecodeError:
+        raise RecordRefused("the record's key is no text") from None
+    if not separator:
+        raise RecordRefused("the record's key names no tenant")
+    return tenant, root
 
 
 def leg_key(key: bytes, contact_id: str) -> bytes:

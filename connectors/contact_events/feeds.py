@@ -26,8 +26,9 @@ from botocore.exceptions import BotoCoreError
 from connectors.contact_events import agents, contact_event, contact_record, fields, started
 from connectors.contact_events.facts import Fact, Owner
 from connectors.contact_events.fields import Json
-from connectors.sealing import FileKey, KmsKey, Sealer, TenantKey
+from connectors.sealing import FileKey, KmsKey, Sealer
 from pipeline.errors import InputError
+from pipeline.tenant_key import TenantKey
 
 READERS: Final[dict[str, Callable[[Owner, Json], tuple[Fact, ...]]]] = {
     "starts": started.read,

@@ -14,7 +14,7 @@ import asyncio
 import logging
 import threading
 import time
-from collections.abc import Coroutine, Iterator, Sequence
+from collections.abc import Coroutine, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from queue import SimpleQueue
 from typing import Any, Protocol
@@ -73,6 +73,9 @@ class Owner(Protocol):
 
     async def end(self, partitions: list[int], *, is_lost: bool) -> None:
         """Give partitions up."""
+
+    def opened(self, rows: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+        """Read rows of the changelog, on the consumer's thread."""
 
     def portions(self, batch: Sequence[Message]) -> Iterator[Sequence[Arrival]]:
         """Read a batch, on the consumer's thread; each portion is taken before the next is asked for."""
@@ -269,7 +272,7 @@ class Assignment:
             # No name says of which checkpoint the rows must be; to own it still says that they are no later owner's.
             self._raise(raised)
         for n, (position, _) in taken.items():
-            position.rows.update(rows_of[n])
+            position.rows.update(self._owner.opened(rows_of[n]))
             lead = TopicPartition(self._prefix + self._group.inputs[0], n)
             position.again.extend(read_spans(self._bootstrap, lead, spans(position.rows)))
         failpoints.reach("restored")

@@ -22,6 +22,7 @@ from confluent_kafka import Message
 from pipeline import metrics
 from pipeline.engines.faust_stage import App, FaustStage, Owner, Start
 from pipeline.engines.kafka import WorkerConfig
+from pipeline.engines.payloads import PLAIN, Payloads
 from pipeline.engines.services import Service
 from pipeline.engines.tables import Tables
 from pipeline.engines.watchdog import Watchdog
@@ -49,7 +50,12 @@ class FaustWorker:
     """See the module."""
 
     def __init__(
-        self, config: WorkerConfig, group: Group, services: Mapping[str, Service], progress: Progress | None = None
+        self,
+        config: WorkerConfig,
+        group: Group,
+        services: Mapping[str, Service],
+        progress: Progress | None = None,
+        payloads: Payloads = PLAIN,
     ) -> None:
         """Declare the app; nothing is consumed before `run` or `faust worker`.
 
@@ -58,6 +64,7 @@ class FaustWorker:
             group: its stages.
             services: what they ask, by name.
             progress: what its supervisor will know of this life; None where there is no supervisor.
+            payloads: what seals restricted topics.
 
         Raises:
             InputError: Faust's own setting asks for exactly_once.
@@ -65,7 +72,8 @@ class FaustWorker:
         self.app = _app(config, group)
         self._prefix = config.prefix
         self._progress = progress
-        owner = Owner(services, self._fail, progress)
+        self._payloads = payloads
+        owner = Owner(services, self._fail, payloads, progress)
         self._stages = [FaustStage(self.app, config.prefix, stage, owner) for stage in group.stages]
         tables = [config.prefix + table for table in group.tables]
         self._tables = Tables(config.bootstrap, tables, self._hand_over)
@@ -110,6 +118,7 @@ class FaustWorker:
             stopping.cancel()
             self._watchdog.stop()
             self._tables.stop()
+            self._payloads.stop()
             await asyncio.wait({asyncio.create_task(self.app.stop())}, timeout=STOP_S)
             work.cancel()
 
@@ -135,6 +144,7 @@ class FaustWorker:
         if self._loop is None:
             self._loop = asyncio.get_running_loop()
             self.app.add_future(self._beat())
+            await asyncio.to_thread(self._payloads.load)
             await asyncio.to_thread(self._tables.load)
         starts = await self._starts()
         for stage in self._stages:

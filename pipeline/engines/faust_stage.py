@@ -25,6 +25,7 @@ import msgspec
 
 from pipeline.engines.effects import Effects, Input, Question
 from pipeline.engines.kafka import CAUSE_HEADER, REFUSED_LIMIT
+from pipeline.engines.payloads import Payloads
 from pipeline.engines.services import Service, ask
 from pipeline.engines.task import NAME_ROW, Task
 from pipeline.errors import EngineFault, RecordRefused
@@ -32,7 +33,7 @@ from pipeline.machine import Machine
 from pipeline.metrics import GroupMetrics
 from pipeline.progress import Progress
 from pipeline.topology import Stage, group_of
-from topics import catalogue, codec, deadletters
+from topics import catalogue, deadletters
 from topics.records import AudioFrame, Record
 
 # Faust's types leave half of each class open; what this module uses of events is written out below.
@@ -73,11 +74,13 @@ class Owner:
     Attributes:
         services: what stages ask, by name.
         fail: ends the worker with a fault that nobody waits for.
+        payloads: what seals restricted topics.
         progress: which record ended an earlier life; None where there is no supervisor.
     """
 
     services: Mapping[str, Service]
     fail: Callable[[Exception], None]
+    payloads: Payloads
     progress: Progress | None
 
     @property
@@ -222,6 +225,8 @@ class FaustStage:
         if value is None:
             owned.applied.pop(key, None)
             return None
+        if self._group.is_restricted:
+            value = self._owner.payloads.seal_row(owner_of(self.stage), row, value)
         return msgspec.msgpack.encode((n, owned.applied.get(key, {}), value))
 
     def _put(self, n: int, row: bytes, value: bytes | None) -> Sent:
@@ -237,9 +242,10 @@ class FaustStage:
             if row.startswith(_EPOCH):
                 continue
             n, applied, inner = msgspec.msgpack.decode(value, type=_Value)
+            opened = self._owner.payloads.open_rows(owner_of(self.stage), {row: inner})
             owned = self._owned.get(n)
-            if owned is not None:
-                owned.task.restore(row, inner)
+            if owned is not None and row in opened:
+                owned.task.restore(row, opened[row])
                 owned.applied.setdefault(_key_of(row), {}).update(applied)
 
     async def _work(self, events: AsyncIterator[Event]) -> None:
@@ -278,9 +284,9 @@ class FaustStage:
     def _feed(self, owned: _Owned, topic: str, message: Message) -> Effects:
         key, offset = message.key, message.offset
         try:
-            record = codec.decode(message.value or b"")
             if key is None:
                 raise RecordRefused("the record has no key")
+            record = self._owner.payloads.decode(topic, key, message.value or b"")
         except RecordRefused as refusal:
             owned.task.skip(topic, offset)
             return Effects(refusal=refusal)
@@ -322,7 +328,8 @@ class FaustStage:
 
     def _write(self, n: int, owned: _Owned, effects: Effects) -> None:
         for output in effects.outputs:
-            value, headers = codec.encode(output.record), {CAUSE_HEADER: b"%d" % output.cause_ms}
+            value = self._owner.payloads.encode(output.topic, output.key, output.record)
+            headers = {CAUSE_HEADER: b"%d" % output.cause_ms}
             owned.sent.append(self._send(output.topic, n, output.key, value, headers))
             self._metrics.count_output(output.topic, output.record, output.cause_ms)
 

@@ -12,10 +12,10 @@ from typing import Any
 from confluent_kafka import Message
 
 from pipeline.engines.effects import Input
+from pipeline.engines.payloads import Payloads
 from pipeline.engines.task import Task
 from pipeline.errors import RecordRefused
 from pipeline.machine import Machine
-from topics import codec
 from topics.records import Record
 
 TOGETHER = 64  # records of a portion: two tracks each are 25 ms of the voice detector's time
@@ -41,7 +41,13 @@ class Intake:
     """See the module."""
 
     def __init__(
-        self, prefix: str, machines: Mapping[str, Machine[Any]], task_of: Callable[[int], Task | None]
+        self,
+        prefix: str,
+        machines: Mapping[str, Machine[Any]],
+        task_of: Callable[[int], Task | None],
+        payloads: Payloads,
+        *,
+        seals: bool,
     ) -> None:
         """Read for the tasks of one worker.
 
@@ -49,7 +55,11 @@ class Intake:
             prefix: what stands before every topic's name.
             machines: by stage.
             task_of: the task of a partition, if the worker holds it.
+            payloads: what opens records.
+            seals: what comes of them is sealed, under keys that are published before a portion is taken.
         """
+        self._payloads = payloads
+        self._seals = seals
         self._prefix = prefix
         self._machines = {name: machine for name, machine in machines.items() if _anticipates(machine)}
         self._task_of = task_of
@@ -62,10 +72,14 @@ class Intake:
             is_careful: one record at a time, and none is judged ahead: what kills must be known by its place.
         """
         if is_careful:
-            yield from ([self.read(message)] for message in batch)
+            for message in batch:
+                portion = [self.read(message)]
+                self._payloads.publish()
+                yield portion
             return
         for some in _once_each(batch) if self._machines else _cut(batch):
             portion = [self.read(message) for message in some]
+            self._payloads.publish()
             self._anticipate(portion)
             yield portion
 
@@ -73,7 +87,19 @@ class Intake:
         """Read one message."""
         topic = (message.topic() or "").removeprefix(self._prefix)
         partition, offset = message.partition() or 0, message.offset() or 0
-        return Arrival(message, topic, partition, offset, _given(topic, offset, message))
+        return Arrival(message, topic, partition, offset, self._given(topic, offset, message))
+
+    def _given(self, topic: str, offset: int, message: Message) -> Input | RecordRefused:
+        key = message.key()
+        if key is None:
+            return RecordRefused("the record has no key")
+        try:
+            record = self._payloads.decode(topic, key, message.value() or b"")
+            if self._seals:
+                self._payloads.expect(key)
+        except RecordRefused as refusal:
+            return refusal
+        return Input(topic, offset, key, record, message.timestamp()[1])
 
     def _anticipate(self, portion: Sequence[Arrival]) -> None:
         """Show each machine that wants it the next record of each contact."""
@@ -85,17 +111,6 @@ class Intake:
                     waiting += task.next_of(name, arrival.given)
             if waiting:
                 machine.anticipate(waiting)
-
-
-def _given(topic: str, offset: int, message: Message) -> Input | RecordRefused:
-    key = message.key()
-    if key is None:
-        return RecordRefused("the record has no key")
-    try:
-        record = codec.decode(message.value() or b"")
-    except RecordRefused as refusal:
-        return refusal
-    return Input(topic, offset, key, record, message.timestamp()[1])
 
 
 def _cut(batch: Sequence[Message]) -> Iterator[Sequence[Message]]:

@@ -29,6 +29,7 @@ from pipeline.engines.effects import Checkpoint, Effects, Input, Output, Questio
 from pipeline.engines.intake import Arrival, Intake
 from pipeline.engines.membership import Orphans
 from pipeline.engines.outbox import Outbox
+from pipeline.engines.payloads import PLAIN, Payloads
 from pipeline.engines.services import Service, ask
 from pipeline.engines.tables import Tables
 from pipeline.engines.task import Task
@@ -96,7 +97,12 @@ class KafkaWorker:
     """See the module."""
 
     def __init__(
-        self, config: WorkerConfig, group: Group, services: Mapping[str, Service], progress: Progress | None = None
+        self,
+        config: WorkerConfig,
+        group: Group,
+        services: Mapping[str, Service],
+        progress: Progress | None = None,
+        payloads: Payloads = PLAIN,
     ) -> None:
         """Make the clients; nothing is consumed before `run`.
 
@@ -105,13 +111,15 @@ class KafkaWorker:
             group: its stages.
             services: what they ask, by name.
             progress: what its supervisor will know of this life; None where there is no supervisor.
+            payloads: what seals restricted topics.
         """
+        self._payloads = payloads
         self._config = config
         self._group = group
         self._services = services
         self._progress = progress
         self._machines = {stage.name: stage.machine() for stage in group.stages}
-        self._intake = Intake(config.prefix, self._machines, self._task_of)
+        self._intake = Intake(config.prefix, self._machines, self._task_of, payloads, seals=group.is_restricted)
         self._owned: dict[int, _Owned] = {}
         self._answers: dict[_Asked, asyncio.Task[None]] = {}
         # Of these, the questions that something waits for, with the record that led to them in a careful life; the
@@ -171,6 +179,7 @@ class KafkaWorker:
 
     def _open(self) -> None:
         self._committer.open()
+        self._payloads.load()
         self._tables.load()
 
     async def _work(self, watched: set[asyncio.Future[Any]]) -> None:
@@ -210,6 +219,10 @@ class KafkaWorker:
             for place in [place for place in self._answers if place[0] == partition]:
                 self._forget(place)
         self._metrics.partitions.set(len(self._owned))
+
+    def opened(self, rows: Mapping[bytes, bytes]) -> Mapping[bytes, bytes]:
+        """Read rows of the changelog, on the consumer's thread."""
+        return self._payloads.open_rows(self._group.name, rows)
 
     def portions(self, batch: Sequence[Message]) -> Iterator[Sequence[Arrival]]:
         """Read a batch, on the consumer's thread."""
@@ -313,7 +326,8 @@ class KafkaWorker:
     def _write(self, partition: int, output: Output) -> None:
         topic = self._config.prefix + output.topic
         headers = [(CAUSE_HEADER, b"%d" % output.cause_ms)]
-        self._outbox.put(topic, partition, output.key, codec.encode(output.record), headers)
+        value = self._payloads.encode(output.topic, output.key, output.record)
+        self._outbox.put(topic, partition, output.key, value, headers)
         self._metrics.count_output(output.topic, output.record, output.cause_ms)
 
     def _bury(self, arrival: Arrival, effects: Effects) -> None:
@@ -429,6 +443,7 @@ class KafkaWorker:
         group: Any,  # noqa: ANN401 - confluent-kafka's opaque ConsumerGroupMetadata
     ) -> Callable[[], None]:
         """Gather all that the commit needs; what it does runs on the commit thread."""
+        name, seals = self._group.name, self._group.is_restricted
         barrier = self._outbox.barrier()
         rows = [(n, row, value) for n, copy in copies.items() for row, value in copy.rows]
         offsets = [
@@ -439,15 +454,17 @@ class KafkaWorker:
 
         def commit() -> None:
             failpoints.reach("copied")
+            kept = [(n, row, self._payloads.seal_row(name, row, value)) for n, row, value in rows] if seals else rows
             self._outbox.wait(barrier, DELIVERY_LIMIT_S)
             failpoints.reach("delivered")
-            self._committer.commit(self._config.prefix + changelog(self._group.name), rows, offsets, group)
+            self._committer.commit(self._config.prefix + changelog(name), kept, offsets, group)
 
         return commit
 
     def _close(self) -> None:
         """Stop what runs beside; a commit that hangs ends with the process."""
         self._tables.stop()
+        self._payloads.stop()
         for answer in self._answers.values():
             answer.cancel()
         self._commit_thread.shutdown(wait=False)

@@ -30,6 +30,7 @@ FIELDS = {
     "recogniser",
     "service",
     "sink",
+    "states",
     "step",
     "tenant",
     "topic",

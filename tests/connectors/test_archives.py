@@ -17,9 +17,10 @@ from numpy.typing import NDArray
 from connectors import objects
 from connectors.folder import Folder
 from connectors.objects import Objects
-from connectors.sealing import KEY_BYTES, DataKey
+from connectors.sealing import KEY_BYTES
 from pipeline.audio.tone import Span, apply_tone
 from pipeline.stages.archive import Archive, ArchiveConfig, ArchiveState, Request, Stored
+from pipeline.tenant_key import DataKey
 from tests.pipeline.stages.test_archive import (
     AGENT,
     ALL_DECIDED,

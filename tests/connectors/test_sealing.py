@@ -10,8 +10,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from connectors import sealing
-from connectors.sealing import DataKey, FileKey, Sealer, TenantKey
+from connectors.sealing import FileKey, Sealer
 from pipeline.errors import InputError, RecordRefused
+from pipeline.tenant_key import DataKey, TenantKey
 
 pytestmark = pytest.mark.unit
 

@@ -14,7 +14,7 @@ import pytest
 from bench.crash import Finals, Verdict, quiet
 from bench.watched import DEFAULT, is_ready, plain_environment
 from connectors import policies
-from pipeline import call, environment, growth, lag
+from pipeline import app, call, environment, growth, lag
 from pipeline.cli import demo_file
 from pipeline.engines.revisions import REVISIONS_PER_EPOCH
 from pipeline.replay import Replay
@@ -40,8 +40,9 @@ def own(broker: str, prefix: str) -> Settings:
 
 
 @pytest.fixture
-def running(own: Settings, tmp_path: Path) -> Iterator[Path]:
+def running(own: Settings, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Path]:
     """Run one supervisor of each group; yield the folder of the pid files."""
+    monkeypatch.chdir(tmp_path)
     growth.apply(own, growth.plan(own))
     told = {
         "KAFKA_BOOTSTRAP": own.kafka_bootstrap,
@@ -107,7 +108,7 @@ async def test_live_calls_finish_where_they_are_and_later_ones_enter_the_next_ge
     before = pids(running)
     old = Replay(DEFAULT.call, CALLS, SPEED, own)
     talking = asyncio.create_task(old.run(POLICIES))
-    await until("the old calls talk", lambda: growth.standing(own).live == CALLS)
+    await until("the old calls talk", lambda: growth.standing(own, app.payloads(own)).live == CALLS)
 
     grown = own.model_copy(update={"partitions": 4})
     steps = await asyncio.to_thread(growth.plan, grown)
@@ -136,6 +137,7 @@ async def test_live_calls_finish_where_they_are_and_later_ones_enter_the_next_ge
     assert {1} == {one.record.rev // REVISIONS_PER_EPOCH for one in first if isinstance(one.record, RedactedTurn)}
     await until("the old workers are gone", lambda: ["language-g2-1", "speech-g2-1"] == list(pids(running)))
     left = {topic.name.removeprefix(own.topic_prefix) for topic in admin.read(own.kafka_bootstrap, own.topic_prefix)}
-    assert {"feed.positions", "generations", "policies"} == {name for name in left if not name.startswith("g2.")}
+    shared = {"feed.positions", "generations", "policies", "subject.keys"}
+    assert shared == {name for name in left if not name.startswith("g2.")}
     assert {"g2"} == {row.topic.split(".")[0] for row in lag.sample(grown)}
     assert growth.plan(grown).is_empty

@@ -56,6 +56,7 @@ from topics.records import (
     RedactionVerification,
     SegmentWords,
     SpeechMark,
+    SubjectKey,
     TextSpan,
     Turn,
     Watermark,
@@ -208,6 +209,7 @@ EXAMPLES: tuple[Record, ...] = (
     GuidanceFeedback("local", CONTACT, "g-1", "dismissed", "maria"),
     FeedPosition("arn:aws:kinesis:eu-central-1:111122223333:stream/starts", "shardId-000000000000", "4957"),
     Generation(2, 24, opens_at_ms=1_790_000_010_000, removed_at_ms=None),
+    SubjectKey("local", CONTACT, b"\1" * 16, b"wrapped by the tenant's", b"\2" * 40, made_at_ms=1_790_000_000_000),
 )
 KINDS = [type(example) for example in EXAMPLES]
 

@@ -48,7 +48,7 @@ from topics.records.redaction import (
     RedactionVerification,
     TextSpan,
 )
-from topics.records.running import FeedPosition, Generation
+from topics.records.running import FeedPosition, Generation, SubjectKey
 from topics.records.speech import (
     ON_HOLD,
     AudioCoverage,
@@ -107,6 +107,7 @@ __all__ = [
     "SegmentWords",
     "Speaker",
     "SpeechMark",
+    "SubjectKey",
     "TextSpan",
     "Track",
     "Turn",

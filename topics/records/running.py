@@ -1,4 +1,4 @@
-"""How far feeds and generations of topics have come."""
+"""What a running environment keeps of itself: positions of feeds, generations of topics, keys of subjects."""
 
 from collections.abc import Hashable
 from dataclasses import dataclass
@@ -52,3 +52,20 @@ class Generation:
     @property
     def identity(self) -> Hashable:
         return (self.schema, self.number)
+
+
+@dataclass(frozen=True, slots=True)
+class SubjectKey:
+    """A data key of one conversation and one process, wrapped; without it what it has sealed is unreadable."""
+
+    schema: ClassVar[str] = "subject_key"
+    tenant: str
+    contact_id: str  # the conversation's root
+    key_id: bytes
+    wrapping: bytes
+    wrapped: bytes
+    made_at_ms: int  # since 1970
+
+    @property
+    def identity(self) -> Hashable:
+        return (self.schema, self.key_id)

@@ -6,19 +6,25 @@ import time
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, NoReturn
 
 from confluent_kafka import Message, TopicPartition
 from confluent_kafka.admin import NewTopic  # type: ignore[attr-defined]  # re-exported without saying so
 
+from connectors import tenant_keys
+from pipeline.app import SUBJECT_KEY
 from pipeline.engines.kafka import KafkaWorker, WorkerConfig
 from pipeline.engines.memory import MemoryLog
+from pipeline.engines.payloads import Payloads
 from pipeline.engines.services import Service
+from pipeline.engines.subject_keys import SubjectKeys
 from pipeline.errors import EngineFault
 from pipeline.machine import Ask, Machine
 from pipeline.progress import Progress
 from pipeline.topology import Stage, group_of
 from topics import clients, codec, deadletters
+from topics.catalogue import SUBJECT_KEYS
 from topics.clients import GroupProtocol
 from topics.keys import partition_of
 from topics.records import ContactEvent, Moment, Moments, Record, SegmentWords, Turn, Watermark
@@ -122,7 +128,7 @@ class Place:
         """Make the topics of some stages, and changelogs of more owners than their group."""
         group = group_of(stages[0].group, stages)
         written = {topic for stage in stages for topic in stage.outputs}
-        plain = {*group.inputs, *written, *group.tables, *map(deadletters.name, group.inputs)}
+        plain = {SUBJECT_KEYS.name, *group.inputs, *written, *group.tables, *map(deadletters.name, group.inputs)}
         client = clients.admin(self.bootstrap)
         wanted = [NewTopic(self.prefix + topic, self.partitions, 1) for topic in plain]
         wanted += [
@@ -157,21 +163,32 @@ class Place:
     def until(self, topics: Sequence[str], is_done: Callable[[list[Record]], bool]) -> list[Record]:
         """Read records until enough are there."""
         records: list[Record] = []
+        payloads = self.payloads
         for message in self.messages(topics):
-            records.append(codec.decode(message.value() or b""))
+            records.append(self._record_of(payloads, message))
             if is_done(records):
                 return records
         raise AssertionError
 
     def log(self, topics: Sequence[str], is_done: Callable[[MemoryLog], bool]) -> MemoryLog:
         """Read records until enough are there, as the memory engine's log."""
-        log = MemoryLog()
+        log, payloads = MemoryLog(), self.payloads
         for message in self.messages(topics):
             topic = (message.topic() or "").removeprefix(self.prefix)
-            log.append(topic, message.key() or b"", codec.decode(message.value() or b""), message.timestamp()[1])
+            log.append(topic, message.key() or b"", self._record_of(payloads, message), message.timestamp()[1])
             if is_done(log):
                 return log
         raise AssertionError
+
+    @property
+    def payloads(self) -> Payloads:
+        """What opens what workers of this folder have sealed."""
+        find = partial(tenant_keys.find, tenant_keys.made_at(SUBJECT_KEY))
+        return Payloads(SubjectKeys(self.bootstrap, self.prefix, find))
+
+    def _record_of(self, payloads: Payloads, message: Message) -> Record:
+        topic = (message.topic() or "").removeprefix(self.prefix).removesuffix(".dead")
+        return payloads.decode(topic, message.key() or b"", message.value() or b"")
 
     def committed(self, group: str, topics: Sequence[str]) -> list[TopicPartition]:
         """Return what a group has committed."""

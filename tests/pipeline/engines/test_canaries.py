@@ -1,4 +1,4 @@
-"""What was said is nowhere but in restricted topics, though the worker dies between deciding and writing.
+"""What was said is nowhere but in restricted topics, sealed, though the worker dies between deciding and writing.
 
 `SOAK=1` makes 50 calls, each with a death of its own.
 """
@@ -25,6 +25,7 @@ from psycopg import sql
 from connectors import audit
 from connectors.audit import AuditSink
 from connectors.postgres import PostgresSink
+from pipeline.engines.payloads import Payloads
 from pipeline.engines.tables import read_whole
 from pipeline.errors import RecordRefused
 from tests.pipeline.engines.canaries import Canary, canaries
@@ -33,7 +34,7 @@ from tests.pipeline.engines.test_sink import running
 from tests.proven import KEY
 from tests.simulation import scripts
 from topics import admin, clients, codec, deadletters
-from topics.catalogue import TOPICS
+from topics.catalogue import RESTRICTED, TOPICS
 from topics.records import AudioFrame, Guidance, Record
 
 CALLS = 50 if "SOAK" in os.environ else 3
@@ -42,6 +43,7 @@ pytestmark = [pytest.mark.stores, pytest.mark.timeout(60 * CALLS)]
 PARTITIONS = 1
 PROBABILITY = 0.5  # of each record that writes something
 LEFT = 20  # records of a call that a worker still has before it when it may die: it does
+BAD = b"local|bad"  # sends what is no record
 REPOSITORY = Path(__file__).parents[3]
 WORKER = """
 import asyncio, sys
@@ -131,26 +133,31 @@ class Lives:
 
 
 def test_no_place_shows_what_was_said(
-    place: Place, postgres_dsn: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+    place: Place,
+    postgres_dsn: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    calls, lives = canaries(1, CALLS), Lives(place, tmp_path)
+    monkeypatch.chdir(tmp_path)
+    calls, lives, payloads = canaries(1, CALLS), Lives(place, tmp_path), place.payloads
     schema = f"canary_{place.prefix[5:13]}"
     stored, chained = PostgresSink(postgres_dsn, schema), AuditSink(tmp_path / "audit", place.prefix, KEY)
     with running(stored, place.bootstrap, place.prefix), running(chained, place.bootstrap, place.prefix):
         for number, call in enumerate(calls):
-            events = [(event.topic, event.key, event.record) for event in call.events]
+            events = [(one.topic, one.key, payloads.encode(one.topic, one.key, one.record)) for one in call.events]
             cut = Random(number).randrange(len(events) - LEFT)
             place.send(events[:cut])
             with lives.life(PROBABILITY) as process:
                 place.send(events[cut:])
-                place.send([("transcript.words", b"local|bad", call.card.encode())])
+                place.send([("transcript.words", BAD, call.card.encode())])
                 lives.die(process)
         with lives.life(0):
             place.until(["guidance"], lambda records: len(summaries(records)) == CALLS)
             stored_rows = wait_for_rows(postgres_dsn, schema, CALLS * len(calls[0].lines))
             time.sleep(2)  # the last receipts are on their way into the audit
             lives.metrics += lives.page()
-    seen, restricted = look(place)
+    seen, restricted = look(place, payloads)
     seen |= stored_rows | {"log": lives.log, "metrics": lives.metrics + generate_latest().decode()}
     seen |= {f"audit {path.name}": path.read_text() for path in (tmp_path / "audit").iterdir()}
     assert CALLS <= lives.deaths
@@ -165,7 +172,8 @@ def test_no_place_shows_what_was_said(
 
 def assert_all_there(seen: dict[str, str]) -> None:
     """Empty places prove nothing."""
-    wanted = {"transcript.redacted", "guidance", "redaction.receipts", "moments", "audio.redactions"}
+    wanted = {"transcript.words sealed", "transcript.raw sealed", "guidance.drafts sealed", "changelog.language sealed"}
+    wanted |= {"transcript.redacted", "guidance", "redaction.receipts", "moments", "audio.redactions"}
     assert set() == {name for name in wanted if not seen[name]}
     tokens = {*re.findall(r"\[[A-Z]+\]", seen["postgres turns"])}
     assert {"[CREDITCARD]", "[NAME]", "[EMAIL]"} <= tokens
@@ -225,29 +233,34 @@ def rows(dsn: str, schema: str) -> dict[str, str]:
         }
 
 
-def look(place: Place) -> tuple[dict[str, str], str]:
-    """Read every topic: what is open, with keys and headers of all, and the values of the restricted ones."""
+def look(place: Place, payloads: Payloads) -> tuple[dict[str, str], str]:
+    """Read every topic: what is open, the bytes of what is sealed, keys and headers of all, and what is restricted.
+
+    What another system sends in the clear stands so where it was sent, and among the dead letters.
+    """
     listed = clients.admin(place.bootstrap).list_topics(timeout=10).topics
     seen: dict[str, str] = {}
     restricted = ""
-    for name in TOPICS:
+    for name in (*TOPICS, "changelog.language"):
+        is_restricted = name in RESTRICTED or name not in TOPICS
         for topic in (name, deadletters.name(name)):
             found = listed.get(place.prefix + topic)
             partitions = [TopicPartition(place.prefix + topic, n) for n in (found.partitions if found else ())]
             messages = list(read_whole(place.bootstrap, partitions)) if partitions else []
-            values = "\n".join(map(_text, messages))
-            if TOPICS[name].data == "restricted":
-                restricted += values
+            if is_restricted:
+                sealed = [one for one in messages if one.key() != BAD]
+                seen[f"{topic} sealed"] = "\n".join(repr(one.value()) for one in sealed)
+                restricted += "\n".join(_text(payloads, name, one) for one in sealed if name in TOPICS)
             else:
-                seen[topic] = values
+                seen[topic] = "\n".join(_text(payloads, name, one) for one in messages)
             seen[f"{topic} keys and headers"] = "\n".join(f"{one.key()!r} {one.headers()!r}" for one in messages)
     return seen, restricted
 
 
-def _text(message: Message) -> str:
+def _text(payloads: Payloads, topic: str, message: Message) -> str:
     value = message.value() or b""
     try:
-        record = codec.decode(value)
+        record = payloads.decode(topic, message.key() or b"", value)
     except RecordRefused:
         return repr(value)
     return "audio" if isinstance(record, AudioFrame) else f"{json.dumps(codec.to_json(record))}\n{value!r}"

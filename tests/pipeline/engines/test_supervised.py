@@ -65,7 +65,8 @@ asyncio.run(main())
 
 
 @pytest.fixture
-def place(broker: str, prefix: str) -> Place:
+def place(broker: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Place:
+    monkeypatch.chdir(tmp_path)  # where workers keep their keys
     made = Place(broker, prefix, partitions=2)
     made.create(scripts.text().stages)
     made.send(("policies", b"policy", policy) for policy in scripts.text().policies)
