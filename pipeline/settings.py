@@ -83,6 +83,11 @@ class Settings(BaseSettings):
     archive_release: Literal["decided", "verified"] = Field(
         "decided", description="when redacted audio is let out: once redaction has decided, or once it is verified too"
     )
+    verification_listens: Literal["off", "samples", "words"] = Field(
+        "words",
+        description="how stored audio is verified: not at all, by its samples, or by ear too, in front of and behind"
+        " the tone; without group archive it is awaited unless it is off",
+    )
     receipt_key: SecretStr = Field(
         SecretStr(""),
         description="key of receipts, 64 hexadecimal digits, the same in every process that redacts, stores or shows;"
