@@ -2,7 +2,8 @@
 
 Owns the reading; what is required, and what of the words is a finding, is decided in
 `pipeline/verification/listening.py`. Everything comes from the place where readers get it, opened by the tenant's key,
-and nothing from the archive's memory. The recogniser is loaded with the first audio that is to be heard.
+and nothing from the archive's memory. The recogniser (270 MB) is loaded with the first audio that is to be heard; the
+43 s around the six spans of the demo call take it 2.8 CPU s.
 """
 
 import asyncio
