@@ -18,7 +18,7 @@ import numpy as np
 
 from connectors.objects import Place, contact_folder, fetch, manifest_of
 from pipeline.audio import flac, pcm
-from pipeline.errors import EngineFault, InputError, PeerUnavailable, RecordRefused
+from pipeline.errors import EngineFault, PeerUnavailable, RecordRefused
 from pipeline.machine import Failed
 from pipeline.stages.asr import Transcribe, Transcript
 from pipeline.verification import listening
@@ -53,7 +53,7 @@ class Playback:
 
         Args:
             place: where the archive stores.
-            recogniser: makes what hears, or raises InputError or ImportError; None where nothing is to be heard.
+            recogniser: makes what hears, or raises; None where nothing is to be heard.
             failure_pause_s: verification asks again at once, so the pace of its attempts is set here.
         """
         self._place = place
@@ -139,8 +139,8 @@ class Playback:
             if self._recogniser is None and self._make is not None:
                 try:
                     self._recogniser = self._make()
-                except (InputError, ImportError):
-                    _log.warning("there is no recogniser to hear redacted audio")
+                except Exception as error:  # noqa: BLE001 - whatever it lacks, the verdict says that it is deaf
+                    _log.error("redacted audio has no recogniser", extra={"error": type(error).__name__})
             return self._recogniser
 
 

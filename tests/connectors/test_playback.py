@@ -227,7 +227,11 @@ def missing() -> None:
     raise InputError("the package moonshine-voice is not installed")
 
 
-@pytest.mark.parametrize("recogniser", [None, missing])
+def broken() -> None:
+    raise RuntimeError("the model cannot be read")
+
+
+@pytest.mark.parametrize("recogniser", [None, missing, broken])
 def test_without_a_recogniser_it_is_deaf(recogniser: None) -> None:
     place = Memory()
     store(place)
