@@ -7,9 +7,10 @@ Owns the layout, versions and what a reader may take for whole; it leaves what m
     tenant=<tenant>/contact=<contact id>/manifest-v<version>.json   written last; names each segment with its SHA-256
 
 with ids percent-encoded, so that an id never leaves its folder. What waits for verification lies below `pending/`, to
-which no reader needs a right. No object is ever overwritten by another content: a change has the next version, and
-the one before is deleted. Whoever has written then looks what lies there: of two versions the higher stays, even if a
-worker that has lost the contact is late with the lower; and where `erased` lies, nothing else stays.
+which verification alone needs a right, with a manifest of its own. No object is ever overwritten by another content: a
+change has the next version, and the one before is deleted. Whoever has written then looks what lies there: of two
+versions the higher stays, even if a worker that has lost the contact is late with the lower; and where `erased` lies,
+nothing else stays.
 """
 
 import asyncio
@@ -104,6 +105,8 @@ class Objects:
                 self._put(request.tenant, folder, _segment_name(request.extent), flac.encode(request.pcm))
             case CoverAudio():
                 self._cover(request)
+            case PutManifest(is_pending=True):
+                self._list(request)
             case PutManifest():
                 self._finish(request)
             case EraseAudio():
@@ -138,6 +141,15 @@ class Objects:
         covered = apply_tone(pcm, segment.start_sample, request.runs)
         self._put(tenant, folder, name, flac.encode(covered.astype("<i2").tobytes()))
 
+    def _list(self, request: PutManifest) -> None:
+        """Write a manifest of what is pending, or was let out in part by a worker that died."""
+        contact = contact_folder(request.tenant, request.contact_id)
+        names = [_segment_name(segment) for segment in request.segments]
+        with ThreadPoolExecutor(_AT_ONCE) as pool:
+            digests = pool.map(lambda name: _digest(fetch(self._place, request.tenant, contact + name)), names)
+            content = _manifest(request, zip(names, digests, strict=True))
+        self._put(request.tenant, PENDING + contact, _manifest_name(request.version), content)
+
     def _finish(self, request: PutManifest) -> None:
         """Let segments out that are pending, write the manifest, and delete what it does not name."""
         tenant, contact = request.tenant, contact_folder(request.tenant, request.contact_id)
@@ -147,7 +159,7 @@ class Objects:
             pending = [name for name in names if contact + name not in there]
             list(pool.map(lambda name: self._place.move(tenant, PENDING + contact + name, contact + name), pending))
             digests = pool.map(lambda name: _digest(self._place.get(tenant, contact + name)), names)
-            manifest = f"manifest-v{request.version:04d}.json"
+            manifest = _manifest_name(request.version)
             content = _manifest(request, zip(names, digests, strict=True))
         if self._put(tenant, contact, manifest, content):
             named = {contact + name for name in (*names, manifest)}
@@ -186,6 +198,31 @@ def manifest(place: Place, tenant: str, contact_id: str) -> dict[str, Any] | Non
     return content
 
 
+def fetch(place: Place, tenant: str, name: str) -> bytes:
+    """Return an object whether it is pending or let out.
+
+    Raises:
+        FileNotFoundError: it is neither.
+        RecordRefused: it was changed, or sealed by another key.
+    """
+    try:
+        return place.get(tenant, PENDING + name)
+    except FileNotFoundError:
+        return place.get(tenant, name)
+
+
+def manifest_of(place: Place, tenant: str, contact_id: str, version: int) -> dict[str, Any]:
+    """Return one version of a contact's manifest, let out or pending.
+
+    Raises:
+        FileNotFoundError: it is not there.
+        RecordRefused: it was changed, or sealed by another key.
+    """
+    content = fetch(place, tenant, contact_folder(tenant, contact_id) + _manifest_name(version))
+    manifest: dict[str, Any] = json.loads(content)
+    return manifest
+
+
 def contact_folder(tenant: str, contact_id: str) -> str:
     """Return what the names of a contact's objects begin with, once they are let out."""
     return f"tenant={quote(tenant, safe='')}/contact={quote(contact_id, safe='')}/"
@@ -194,6 +231,10 @@ def contact_folder(tenant: str, contact_id: str) -> str:
 def _segment_name(segment: Extent) -> str:
     place = f"{segment.start_sample:010d}-{segment.end_sample:010d}"
     return f"track={segment.track}/seg-{place}-v{segment.version:04d}.flac"
+
+
+def _manifest_name(version: int) -> str:
+    return f"manifest-v{version:04d}.json"
 
 
 def _stem(name: str) -> str:

@@ -131,6 +131,7 @@ CREATE TABLE IF NOT EXISTS {schema}.audio_stored (
 CREATE TABLE IF NOT EXISTS {schema}.verifications (
     tenant text, contact_id text, leg int NOT NULL, rev bigint NOT NULL, outcome text NOT NULL,
     checked_turns bigint NOT NULL, found bigint NOT NULL, PRIMARY KEY (tenant, contact_id));
+ALTER TABLE {schema}.verifications ADD COLUMN IF NOT EXISTS audio text NOT NULL DEFAULT 'off';
 CREATE TABLE IF NOT EXISTS {schema}.feedback (
     tenant text, guidance_id text, agent text, contact_id text NOT NULL, action text NOT NULL,
     noted_ms bigint NOT NULL, source_offset bigint NOT NULL, PRIMARY KEY (tenant, guidance_id, agent));
@@ -344,7 +345,7 @@ class PostgresSink:
         yield self._upsert("audio_redactions", _of(AudioRedaction, batch), _audio_row)
         yield self._upsert("audio_coverage", _of(AudioCoverage, batch), _columns, "contact_id")
         yield self._upsert("audio_decided", _of(DecidedUntil, batch), _columns, "contact_id")
-        yield self._upsert("audio_stored", _of(AudioStored, batch), _columns, "contact_id")
+        yield self._upsert("audio_stored", _of(AudioStored, batch), _audio_stored_row, "contact_id")
         yield self._upsert("verifications", _of(RedactionVerification, batch), _verification_row, "contact_id")
         yield self._fenced("legs", _leg_rows(batch), "contact_id", ("rev",))
         yield self._composed(_CAUSE), cause_rows
@@ -496,6 +497,12 @@ def _moments_row(record: Moments) -> _Row:
 def _verification_row(verification: RedactionVerification) -> _Row:
     row = _columns(verification)
     del row["spans"]
+    return row
+
+
+def _audio_stored_row(record: AudioStored) -> _Row:
+    row = _columns(record)
+    del row["manifest_version"], row["redactions_rev"]  # for verification alone
     return row
 
 

@@ -31,6 +31,7 @@ from pipeline.stages.archive import Archive, ArchiveConfig
 from pipeline.stages.asr import Asr, AsrConfig
 from pipeline.stages.redaction import Redactor, TenantRedactor
 from pipeline.stages.vad import Vad
+from pipeline.stages.verification import Verification
 from pipeline.topology import STAGES, Group, Stage, group_names, group_of
 from topics import generations
 
@@ -143,7 +144,7 @@ def check_group(settings: Settings, group: str) -> None:
     if group in _ADDRESSES:
         _required(settings, _ADDRESSES[group])
     if group in group_names():
-        _check_stages(settings, group_of(group))
+        _check_stages(settings, group_of(group, stages(settings)))
 
 
 def _check_stages(settings: Settings, group: Group) -> None:
@@ -156,7 +157,7 @@ def _check_stages(settings: Settings, group: Group) -> None:
         recognisers.check(settings)
     if "kvs" in group.services:
         _account(settings)
-    if "objects" in group.services:
+    if {"objects", "playback"} & {*group.services}:
         place(settings)
 
 
@@ -172,10 +173,19 @@ def stages(settings: Settings) -> tuple[Stage, ...]:
         "asr": partial(Asr, asr),
         "archive": partial(Archive, archive),
         "redaction": partial(_redactor, settings),
+        "verification": partial(Verification, settings.verification_listens),
     }
     if settings.vad == "webrtcvad":
         machines["vad"] = partial(Vad, model=Webrtc())
-    return tuple(replace(stage, machine=machines.get(stage.name, stage.machine)) for stage in STAGES)
+    unasked = {"playback"} if settings.verification_listens == "off" else set()
+    return tuple(
+        replace(
+            stage,
+            machine=machines.get(stage.name, stage.machine),
+            services=tuple(name for name in stage.services if name not in unasked),
+        )
+        for stage in STAGES
+    )
 
 
 def _redactor(settings: Settings) -> Machine[Any]:
@@ -207,6 +217,7 @@ def services(settings: Settings, names: tuple[str, ...], *, is_paced: bool = Tru
         "kvs": lambda: _listener(settings),
         "asr": lambda: recognisers.make(settings, is_paced=is_paced),
         "objects": lambda: _objects(settings),
+        "playback": lambda: _playback(settings),
     }
     made = {name: makers[name]() for name in names}
     guard = guarded(gate(settings)) if made.keys() - UNGATED else None
@@ -333,6 +344,13 @@ def _objects(settings: Settings) -> Service:
     from connectors.objects import Objects
 
     return Objects(place(settings)).answer
+
+
+def _playback(settings: Settings) -> Service:
+    from connectors.playback import Playback
+
+    hears = settings.verification_listens == "words"
+    return Playback(place(settings), recognisers.second if hears else None).answer
 
 
 def place(settings: Settings) -> "Place":

@@ -48,7 +48,8 @@ WORDLESS: Final = frozenset(
 )
 # Services that no gate stands before, for what they are asked with is not redacted and must not be:
 # the stream is where audio comes from, the recogniser hears it, and the archive covers what redaction has decided.
-UNGATED: Final = frozenset({"kvs", "asr", "objects"})
+# Whoever plays back what is stored is asked with limits of samples alone.
+UNGATED: Final = frozenset({"kvs", "asr", "objects", "playback"})
 
 _Service = Callable[[Any], Awaitable[object]]
 

@@ -1,5 +1,6 @@
 """Which recogniser a setting names, and what it needs before work starts. Models load where they are used alone."""
 
+from collections.abc import Awaitable, Callable
 from pathlib import Path
 from typing import TYPE_CHECKING, Final
 
@@ -7,7 +8,9 @@ from connectors.fallback import Fallback
 from connectors.scripted import ScriptedAsr
 from pipeline.engines.services import Service
 from pipeline.errors import InputError
+from pipeline.machine import Failed
 from pipeline.settings import Settings
+from pipeline.stages.asr import Transcribe, Transcript
 from topics.records import Track, Word
 
 if TYPE_CHECKING:  # it imports what aligns words
@@ -73,6 +76,18 @@ def embedded(name: str, *, is_paced: bool) -> "EmbeddedAsr":
         return EmbeddedAsr(Whisper(), None, is_paced=is_paced)
     quick = Moonshine()
     return EmbeddedAsr(Whisper() if name == "two-pass" else quick, quick, is_paced=is_paced)
+
+
+def second() -> Callable[[Transcribe], Awaitable[Transcript | Failed]]:
+    """Make what hears redacted audio again, whoever has heard it first.
+
+    Raises:
+        InputError: its package is missing, or its model is not the tested one.
+    """
+    from connectors.embedded_asr import EmbeddedAsr
+    from connectors.moonshine import Moonshine
+
+    return EmbeddedAsr(Moonshine(), None, is_paced=False).answer
 
 
 def script(settings: Settings) -> list[tuple[Track, Word]]:

@@ -88,6 +88,11 @@ class Settings(BaseSettings):
         description="file with the tenants' keys for restricted topics, the same in every process that reads or writes"
         " them; empty means .trunkline/subject.key, made at the first use",
     )
+    verification_listens: Literal["off", "samples", "words"] = Field(
+        "words",
+        description="how stored audio is verified: not at all, by its samples, or by ear too, in front of and behind"
+        " the tone; without group archive it is awaited unless it is off",
+    )
     receipt_key: SecretStr = Field(
         SecretStr(""),
         description="key of receipts, 64 hexadecimal digits, the same in every process that redacts, stores or shows;"

@@ -87,9 +87,10 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "verification",
         "verification",
-        ("transcript.redacted", "audio.redactions"),
+        ("transcript.redacted", "audio.redactions", "audio.stored"),
         ("redaction.commands", "redaction.verifications"),
         Verification,
+        services=("playback",),
     ),
     Stage(
         "conversation",

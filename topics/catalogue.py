@@ -147,7 +147,7 @@ CATALOGUE: tuple[Topic, ...] = (
         "control",
         7 * DAY_MS,
         producers=("archive",),
-        consumers=("postgres",),
+        consumers=("verification", "postgres"),
     ),
     Topic(
         "policies",

@@ -11,7 +11,8 @@ what a segment holds depends on its samples and on the redactions alone:
 - a span that comes later covers what is settled too: it is never taken back, each segment that it changes has the
   next version, and one that is stored is read back and covered again, for which nothing of the original is needed.
   Versions count in the order of the redactions, so a version of a segment has one content, whoever writes it;
-- where audio waits for verification, segments are pending until the manifest, and what is rejected is erased.
+- where audio waits for verification, segments are pending until the manifest, and what is rejected is erased. A
+  pending manifest lists them for verification, which reads what is stored; the verdict lets all of it out.
 """
 
 from collections.abc import Iterator, Sequence
@@ -48,6 +49,7 @@ QUIET_TURNS_LIMIT = 64
 FOREVER = 2**62
 
 _MANIFEST = "manifest"
+_LISTING = "listing"  # a pending manifest
 _ERASURE = "erasure"
 _VERIFICATION = ""  # what verification covers stands among the turns under this name
 
@@ -99,13 +101,18 @@ class CoverAudio:
 
 @dataclass(frozen=True, slots=True)
 class PutManifest:
-    """Say that a contact's audio is complete: every segment is stored, and these samples are tone."""
+    """Say that a contact's audio is complete: every segment is stored, and these samples are tone.
+
+    Attributes:
+        is_pending: nothing is let out; whoever verifies finds the segments by it.
+    """
 
     tenant: str
     contact_id: str
     segments: tuple[Extent, ...]
     spans: tuple[Extent, ...]
     version: int = 0
+    is_pending: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -215,7 +222,9 @@ class ArchiveState:
         version: of the manifest; counts the late changes.
         is_decided: every span is settled.
         is_complete: the manifest is stored, and nothing has changed since.
-        is_released: a manifest has been stored; no segment is pending any more.
+        is_released: a manifest has been let out; no segment is pending any more.
+        listed: version of the pending manifest.
+        redactions_rev: revision of the last redaction of audio.
         judged_rev: revision of the last verdict of verification.
         is_verified: that verdict lets the audio out.
         is_rejected: a verdict has asked to erase everything.
@@ -232,11 +241,19 @@ class ArchiveState:
     is_decided: bool = False
     is_complete: bool = False
     is_released: bool = False
+    listed: int = -1
+    redactions_rev: int = 0
     judged_rev: int = 0
     is_verified: bool = False
     is_rejected: bool = False
     is_erased: bool = False
     attempt: int = 0
+
+    @property
+    def manifest_version(self) -> int:
+        """Version of the manifest that names all that is stored, -1 while there is none."""
+        is_there = self.is_complete or self.listed == self.version
+        return self.version if is_there and not self.is_rejected else -1
 
     def track(self, track: Track) -> TrackState:
         """Return the state of one track."""
@@ -257,11 +274,14 @@ class Archive(Machine[ArchiveState]):
         self._config = config or ArchiveConfig()
 
     def on_record(self, state: ArchiveState, record: Record) -> Sequence[Record]:
-        """Take audio, spans, progress or a verdict; nothing follows yet, `open_asks` says what to store.
+        """Take audio, spans, progress or a verdict; `open_asks` says what to store.
+
+        A redaction that comes after the end is confirmed, since it may change nothing that is stored.
 
         Raises:
             RecordRefused: the record is of a type that this stage does not read.
         """
+        redactions_rev = state.redactions_rev
         match record:
             case AudioFrame():
                 _on_audio(state, record)
@@ -276,16 +296,19 @@ class Archive(Machine[ArchiveState]):
             case _:
                 raise RecordRefused("archive does not read this type")
         state.tenant, state.contact_id = record.tenant, record.contact_id
-        return ()
+        return (_stored(state),) if state.is_decided and state.redactions_rev > redactions_rev else ()
 
     def open_asks(self, state: ArchiveState) -> Sequence[Ask]:
-        """Ask for what comes next of each track, for the manifest when both are done, or for the erasure."""
+        """Ask for what comes next of each track, for a manifest when both are done, or for the erasure."""
         if state.is_rejected:
             return () if state.is_erased else (Ask(f"{_ERASURE}/{state.attempt}", SERVICE),)
         if state.is_complete:
             return ()
-        if self._is_whole(state):
-            return (Ask(f"{_MANIFEST}/{state.version}/{state.attempt}", SERVICE),)
+        if _is_whole(state):
+            if self._is_let_out(state):
+                return (Ask(f"{_MANIFEST}/{state.version}/{state.attempt}", SERVICE),)
+            is_listed = state.listed == state.version
+            return () if is_listed else (Ask(f"{_LISTING}/{state.version}/{state.attempt}", SERVICE),)
         nexts = ((track, own, self._next(own)) for track, own in state.tracks())
         return tuple(
             Ask(f"{track}/{segment[0]}/{own.versions.get(segment[0], 0)}/{own.attempt}", SERVICE)
@@ -302,8 +325,8 @@ class Archive(Machine[ArchiveState]):
         kind = _kind(ask)
         if kind == _ERASURE:
             return EraseAudio(state.tenant, state.contact_id)
-        if kind == _MANIFEST:
-            return self._manifest(state)
+        if kind in (_MANIFEST, _LISTING):
+            return self._manifest(state, is_pending=kind == _LISTING)
         return self._segment(state, _track_of(ask))
 
     def on_reply(self, state: ArchiveState, ask: Ask, answer: object) -> Sequence[Record]:
@@ -311,7 +334,7 @@ class Archive(Machine[ArchiveState]):
         if ask not in self.open_asks(state):
             return ()
         kind = _kind(ask)
-        part = state if kind in (_MANIFEST, _ERASURE) else state.track(_track_of(ask))
+        part = state if kind in (_MANIFEST, _LISTING, _ERASURE) else state.track(_track_of(ask))
         if isinstance(answer, Failed):
             part.attempt += 1
             return ()
@@ -320,10 +343,11 @@ class Archive(Machine[ArchiveState]):
             self._advance(part)
         elif kind == _MANIFEST:
             state.is_complete = state.is_released = True
+        elif kind == _LISTING:
+            state.listed = state.version
         else:
             _erased(state)
-        stored = (state.customer.stored_until, state.agent.stored_until)
-        return (AudioStored(state.tenant, state.contact_id, *stored, is_complete=state.is_complete),)
+        return (_stored(state),)
 
     def replay_from_ms(self, state: ArchiveState) -> int | None:
         """Ask for the audio that is not stored yet; None once both tracks are, or it shall not be."""
@@ -332,6 +356,7 @@ class Archive(Machine[ArchiveState]):
 
     def _on_redaction(self, state: ArchiveState, redaction: AudioRedaction) -> None:
         """Replace what one turn asks for; what is settled stays covered, and more of it may be."""
+        state.redactions_rev = max(state.redactions_rev, redaction.rev)
         name = redaction.turn_id.removeprefix(redaction.contact_id)
         # A redaction that no engine has stamped (`rev` 0) cannot be compared.
         if name in state.turns and 0 < redaction.rev <= state.turns[name].rev:
@@ -351,7 +376,7 @@ class Archive(Machine[ArchiveState]):
         if state.is_rejected or 0 < verdict.rev <= state.judged_rev:
             return
         state.judged_rev = verdict.rev
-        state.is_verified = verdict.outcome in ("verified", "auto_fixed")
+        state.is_verified = verdict.outcome in ("verified", "auto_fixed") and verdict.audio != "awaited"
         earlier = state.turns.get(_VERIFICATION, TurnSpans(0, ())).spans
         if verdict.spans:
             self._cover(state, _VERIFICATION, TurnSpans(verdict.rev, (*earlier, *_limits(verdict.spans))))
@@ -388,11 +413,8 @@ class Archive(Machine[ArchiveState]):
             state.version += 1
             state.is_complete = False
 
-    def _is_whole(self, state: ArchiveState) -> bool:
-        """Whether everything that a manifest waits for is there."""
-        is_let_out = state.is_verified or state.is_released or not self._config.is_verified_first
-        is_stored = all(_is_stored(own) and not own.behind for _, own in state.tracks())
-        return state.is_decided and is_let_out and is_stored
+    def _is_let_out(self, state: ArchiveState) -> bool:
+        return state.is_verified or state.is_released or not self._config.is_verified_first
 
     def _next(self, own: TrackState) -> Span | None:
         """Return the segment that a track stores next; what is to be covered again comes first."""
@@ -434,7 +456,7 @@ class Archive(Machine[ArchiveState]):
         for first_sample in [first for first, pcm in chunks.items() if _end(first, pcm) <= end]:
             del chunks[first_sample]
 
-    def _manifest(self, state: ArchiveState) -> PutManifest:
+    def _manifest(self, state: ArchiveState, *, is_pending: bool) -> PutManifest:
         length = self._config.segment_samples
         segments = tuple(
             Extent(track, start, min(start + length, own.stored_until), own.versions.get(start, 0))
@@ -442,7 +464,24 @@ class Archive(Machine[ArchiveState]):
             for start in range(0, own.stored_until, length)
         )
         spans = tuple(Extent(track, *run) for track, own in state.tracks() for run in own.runs())
-        return PutManifest(state.tenant, state.contact_id, segments, spans, state.version)
+        return PutManifest(state.tenant, state.contact_id, segments, spans, state.version, is_pending)
+
+
+def _is_whole(state: ArchiveState) -> bool:
+    """Whether everything that a manifest names is there."""
+    return state.is_decided and all(_is_stored(own) and not own.behind for _, own in state.tracks())
+
+
+def _stored(state: ArchiveState) -> AudioStored:
+    stored = (state.customer.stored_until, state.agent.stored_until)
+    return AudioStored(
+        state.tenant,
+        state.contact_id,
+        *stored,
+        is_complete=state.is_complete,
+        manifest_version=state.manifest_version,
+        redactions_rev=state.redactions_rev,
+    )
 
 
 def _on_audio(state: ArchiveState, frame: AudioFrame) -> None:

@@ -4,6 +4,7 @@ Owns when a turn is looked at and what becomes of a finding; what counts as one 
 A turn is looked at once redaction has decided about it: its text by `rescan`, together with the talk around it, and
 that each masked run of words is covered in the audio. What is found becomes a command: `redaction` is the only writer
 of transcripts. The turn that it writes again is looked at again; what two commands have not mended waits for a person.
+Once the text is decided, the audio that the archive has stored is checked (`pipeline/verification/listening.py`).
 """
 
 from bisect import insort
@@ -11,13 +12,16 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Final, Literal
 
-from pipeline.errors import RecordRefused
-from pipeline.machine import Machine
+from pipeline.errors import EngineFault, RecordRefused
+from pipeline.machine import Ask, Failed, Machine
+from pipeline.verification import listening
+from pipeline.verification.listening import CompareAudio, Compared, Found, HearAudio, How, Listening, Overheard
 from pipeline.verification.rescan import rescan
 from topics.records import (
     SAMPLES_PER_MS,
     AudioRedaction,
     AudioSpan,
+    AudioStored,
     DecidedUntil,
     Record,
     RedactedTurn,
@@ -25,6 +29,7 @@ from topics.records import (
     RedactionVerification,
     TextSpan,
     Watermark,
+    Word,
 )
 
 WINDOW_MS: Final = 60_000  # of talk that may explain a number: `rescan` asks for 30 s
@@ -66,6 +71,8 @@ class VerificationState:
         found: values that redaction had left.
         unmended: turns that two commands have not mended.
         covered: what is covered because of commands.
+        told: what the last verdict said.
+        listening: what is known of the stored audio.
     """
 
     turns: list[RedactedTurn] = field(default_factory=list)
@@ -80,18 +87,29 @@ class VerificationState:
     covered: list[AudioSpan] = field(default_factory=list)
     is_said: bool = False
     is_decided: bool = False
-    told: tuple[int, int, int] | None = None
+    told: tuple[str, ...] = ()
+    listening: Listening = field(default_factory=Listening)
 
     @property
     def decided_ms(self) -> int:
         """Up to where both tracks are decided."""
         return min(self.customer_ms, self.agent_ms)
 
+    @property
+    def is_over(self) -> bool:
+        """Whether all of the text is decided, and redaction has obeyed."""
+        return self.is_said and self.is_decided and not any(_waits(self, turn) for turn in self.turns)
+
 
 class Verification(Machine[VerificationState]):
     """See the module."""
 
     state = VerificationState
+    drops_late = (AudioStored,)
+
+    def __init__(self, how: How = "words") -> None:
+        """Check stored audio: not at all, by sample, or by ear too."""
+        self._how = how
 
     def on_record(self, state: VerificationState, record: Record) -> Sequence[Record]:
         """Take a turn, what it covers, or progress; return commands, and the verdict when the contact is over.
@@ -104,6 +122,9 @@ class Verification(Machine[VerificationState]):
                 _take(state, record)
             case AudioRedaction():
                 _cover(state, record)
+                listening.note_redaction(state.listening, record)
+            case AudioStored():
+                listening.note_stored(state.listening, record)
             case DecidedUntil():
                 state.customer_ms = max(state.customer_ms, record.customer_sample // SAMPLES_PER_MS)
                 state.agent_ms = max(state.agent_ms, record.agent_sample // SAMPLES_PER_MS)
@@ -112,9 +133,34 @@ class Verification(Machine[VerificationState]):
                 state.is_said = state.is_said or record.is_end
             case _:
                 raise RecordRefused("verification does not read this type")
+        state.listening.tenant, state.listening.contact_id = record.tenant, record.contact_id
+        if not isinstance(record, AudioStored):
+            state.listening.leg = record.leg
         commands = list(_look(state))
         _forget(state)
-        return [*commands, *_verdict(state, record)]
+        return [*commands, *_verdict(state, self._how)]
+
+    def open_asks(self, state: VerificationState) -> Sequence[Ask]:
+        """Ask for the stored audio once the text is decided."""
+        ask = listening.open_ask(state.listening, self._how) if state.is_over else None
+        return () if ask is None else (ask,)
+
+    def request(self, state: VerificationState, ask: Ask) -> CompareAudio | HearAudio:
+        """Build what is asked of the stored audio."""
+        return listening.request(state.listening, ask)
+
+    def on_reply(self, state: VerificationState, ask: Ask, answer: object) -> Sequence[Record]:
+        """Take what was compared or heard; a failure opens the ask again under another id.
+
+        Raises:
+            EngineFault: it is no answer of the service.
+        """
+        if ask not in self.open_asks(state):
+            return ()
+        if not isinstance(answer, Compared | Overheard | Failed):
+            raise EngineFault("playback has answered something else")
+        found = listening.take(state.listening, answer)
+        return [*_silenced(state, found), *_verdict(state, self._how)]
 
 
 def _take(state: VerificationState, turn: RedactedTurn) -> None:
@@ -194,6 +240,19 @@ def _is_for(span: AudioSpan, masks: Sequence[TextSpan]) -> bool:
     """Whether a span covers some of what a command asked for."""
     start_ms, end_ms = span.start_sample // SAMPLES_PER_MS, span.end_sample // SAMPLES_PER_MS
     return any(span.track in mask.tracks and mask.start_ms < end_ms and start_ms < mask.end_ms for mask in masks)
+def _silenced(state: VerificationState, found: Sequence[Found]) -> Iterator[Record]:
+    """Have the published words masked that stand where something was heard, as far as they are known."""
+    for turn in list(state.turns):
+        masks = tuple(
+            TextSpan(one.start_ms, one.end_ms, one.type, (turn.track,))
+            for one in found
+            if one.track == turn.track and any(_is_left(word, one) for word in turn.words)
+        )
+        yield from _corrected(state, turn, masks) if masks else ()
+
+
+def _is_left(word: Word, found: Found) -> bool:
+    return word.start_ms < found.end_ms and found.start_ms < word.end_ms and not word.text.startswith("[")
 
 
 def _forget(state: VerificationState) -> None:
@@ -222,16 +281,27 @@ def _waits(state: VerificationState, turn: RedactedTurn) -> bool:
     return turn.redaction_rev <= sent.redaction_rev or not sent.is_covered
 
 
-def _verdict(
-    state: VerificationState, cause: RedactedTurn | AudioRedaction | DecidedUntil | Watermark
-) -> Iterator[Record]:
-    """Say what was found once everything is decided, and again when that changes."""
-    if not (state.is_said and state.is_decided) or any(_waits(state, turn) for turn in state.turns):
+def _verdict(state: VerificationState, how: How) -> Iterator[Record]:
+    """Say what was found once the text is decided, and again when that or what is known of the audio changes."""
+    heard = state.listening
+    if not state.is_over or heard.from_sample:
         return
-    told = state.found, len(state.unmended), len(state.covered)
+    audio, found = listening.said(heard, how), state.found + heard.found
+    outcome = _outcome(state, found)
+    told = outcome, audio, *map(str, (found, len(state.unmended), len(heard.ordered), len(state.covered)))
     if told == state.told:
         return
     state.told = told
-    outcome: Outcome = "needs_review" if state.unmended else "auto_fixed" if state.found else "verified"
-    checked, covered = state.checked + len(state.turns), tuple(state.covered)
-    yield RedactionVerification(cause.tenant, cause.contact_id, cause.leg, outcome, covered, checked, state.found)
+    checked = state.checked + len(state.turns)
+    spans = tuple(dict.fromkeys((*state.covered, *heard.ordered)))
+    who = heard.tenant, heard.contact_id, heard.leg
+    yield RedactionVerification(*who, outcome, spans, checked, found, audio=audio)
+
+
+def _outcome(state: VerificationState, found: int) -> Outcome:
+    heard = state.listening
+    if heard.is_rejected:
+        return "rejected"
+    if state.unmended or heard.is_open or heard.is_damaged:
+        return "needs_review"
+    return "auto_fixed" if found else "verified"

@@ -26,6 +26,7 @@ from topics.records import (
     AgentSpan,
     AudioRedaction,
     AudioSpan,
+    AudioStored,
     ContactEvent,
     ContactRecord,
     DecidedUntil,
@@ -38,6 +39,7 @@ from topics.records import (
     Point,
     Record,
     RedactedTurn,
+    RedactionVerification,
     TextSpan,
     Word,
 )
@@ -247,6 +249,16 @@ def test_turn_is_stored_as_it_is_shown(store: Store) -> None:
     assert isinstance(words, list)
     assert word == words[0]
     assert [{"start_ms": 100, "end_ms": 200, "type": "NAME", "tracks": ["customer", "agent"]}] == marks
+
+
+def test_verdict_says_how_audio_was_checked_also_in_a_table_that_lacked_it(store: Store) -> None:
+    store.change("ALTER TABLE verifications DROP COLUMN audio")
+    store.write(AudioStored("acme", "c1", 8, 8, is_complete=True, rev=1, manifest_version=3, redactions_rev=9))
+    store.sink.prepare()
+    store.write(RedactionVerification("acme", "c1", 0, "verified", (), 2, 0, 1, "awaited"))
+    store.write(RedactionVerification("acme", "c1", 0, "verified", (), 2, 0, 2, "deaf"))
+    assert [("verified", "deaf")] == store.select("SELECT outcome, audio FROM verifications")
+    assert [(8, True)] == store.select("SELECT agent_sample, is_complete FROM audio_stored")
 
 
 @pytest.mark.parametrize("order", [(1, 2), (2, 1)])

@@ -18,13 +18,15 @@ from tests.simulation import scripts
 from tests.simulation.crashes import quiet
 from tests.simulation.outcome import Finals, finals, stored
 from tests.simulation.remembered import REMEMBERING
+from tests.simulation.world import Outcome as Quiet
 from tests.simulation.world import Services
 from topics.keys import contact_key
 from topics.records import Record
 
 BY_NAME = {stage.name: stage for stage in STAGES}
 REMEMBERED = {stage.name: stage for stage in REMEMBERING}
-OF_AUDIO = ("capture", "vad", "asr", "conversation", "archive")  # the others are shown a call from its words on
+# The others are shown a call from its words on.
+OF_AUDIO = ("capture", "vad", "asr", "conversation", "archive", "verification")
 
 Sent = tuple[str, bytes, Record]
 Feed = Sequence[Sent]
@@ -116,7 +118,7 @@ def of_law(outcome: Outcome, law: str) -> Outcome:
 
 def play(name: str, feed: Feed, cuts: frozenset[int] = frozenset()) -> Outcome:
     """Feed a stage, with a restored one in its place after the cuts; return what readers are left with."""
-    log, services = MemoryLog(), scripts.services()
+    log, services = MemoryLog(), services_of(name)
     for policy in scripts.text().policies:
         log.append("policies", b"", policy)
     worker = Single(log, alone(REMEMBERED[name]), services)
@@ -129,6 +131,18 @@ def play(name: str, feed: Feed, cuts: frozenset[int] = frozenset()) -> Outcome:
             worker.work()
     assert [] == log.dead
     return outcome_of(name, log, services)
+
+
+def services_of(name: str) -> Services:
+    """Make the services of a stage; what verification plays back was stored in the quiet runs."""
+    services = scripts.services()
+    if name == "verification":
+        for law in LAWS:
+            there, was = stored(services), stored(_whole(law).services)
+            assert isinstance(there, dict)
+            assert isinstance(was, dict)
+            there |= was
+    return services
 
 
 def outcome_of(name: str, log: MemoryLog, services: Services) -> Outcome:
@@ -176,12 +190,12 @@ class Single(MemoryWorker):
 
 @cache
 def _log(name: str, law: str) -> MemoryLog:
-    return _whole_log(law) if name in OF_AUDIO else _text_log()
+    return _whole(law).log if name in OF_AUDIO else _text_log()
 
 
 @cache
-def _whole_log(law: str) -> MemoryLog:
-    return quiet(scripts.whole(contact(law))["the captured call"]).log
+def _whole(law: str) -> Quiet:
+    return quiet(scripts.whole(contact(law))["the captured call"])
 
 
 @cache

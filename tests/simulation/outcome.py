@@ -9,6 +9,7 @@ from tests.simulation.world import Outcome, Services
 from topics.records import (
     NO_PROOF,
     AudioRedaction,
+    AudioStored,
     Guidance,
     GuidanceDraft,
     GuidanceRequest,
@@ -92,4 +93,6 @@ def _bare(record: Record) -> Record:
         return replace(record, rev=0, redaction_rev=0, proof=NO_PROOF)
     if isinstance(record, Guidance):
         return replace(record, rev=0, proof=NO_PROOF)
+    if isinstance(record, AudioStored):
+        return replace(record, rev=0, redactions_rev=0)
     return revisions.stamp(record, 0) if revisions.is_revised(type(record)) else record

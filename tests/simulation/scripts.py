@@ -11,7 +11,7 @@ from connectors.scripted import ScriptedAsr
 from pipeline.stages.capture import Heard, Listen
 from pipeline.topology import STAGES
 from tests.simulation.remembered import REMEMBERING
-from tests.simulation.shelf import Shelf
+from tests.simulation.shelf import Player, Shelf
 from tests.simulation.world import Answer, Event, Script
 from topics.keys import contact_key
 from topics.records import (
@@ -160,8 +160,13 @@ def _call() -> Call:
 
 def services() -> Mapping[str, Answer]:
     """Answer at once: the call's audio, the words of the reference, and a shelf for what is redacted."""
-    asr = ScriptedAsr(DEMO / "reference.json", is_paced=False)
-    return {"kvs": stream, "asr": lambda request: _result(asr.answer(request)), "objects": Shelf()}  # type: ignore[arg-type]  # the engine promises the type
+    asr, shelf = ScriptedAsr(DEMO / "reference.json", is_paced=False), Shelf()
+    return {
+        "kvs": stream,
+        "asr": lambda request: _result(asr.answer(request)),  # type: ignore[arg-type]  # the engine promises the type
+        "objects": shelf,
+        "playback": Player(shelf),
+    }
 
 
 def _result(coroutine: Coroutine[object, None, object]) -> object:

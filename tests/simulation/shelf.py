@@ -1,7 +1,9 @@
 """Objects in memory: what the archive has stored, byte by byte."""
 
 from connectors.objects import Objects
+from connectors.playback import Playback
 from pipeline.stages.archive import CoverAudio, EraseAudio, PutAudio, PutManifest, Stored
+from pipeline.verification.listening import CompareAudio, Compared, HearAudio, Overheard
 
 
 class Memory:
@@ -45,3 +47,19 @@ class Shelf:
         assert isinstance(request, PutAudio | CoverAudio | PutManifest | EraseAudio)
         self._objects.store(request)
         return Stored()
+
+
+class Player:
+    """The service `playback`, answering at once; nobody speaks beside the tone."""
+
+    def __init__(self, shelf: Shelf) -> None:
+        self._playback = Playback(shelf.place, None)
+
+    def __call__(self, request: object) -> Compared | Overheard:
+        if isinstance(request, CompareAudio):
+            return self._playback.compare(request)
+        assert isinstance(request, HearAudio)
+        try:
+            return self._playback.stretches(request)[1]
+        except FileNotFoundError:
+            return Overheard()

@@ -143,6 +143,7 @@ class RedactionVerification:
     checked_turns: int
     found: int  # values that redaction had left
     rev: int = 0
+    audio: Literal["off", "awaited", "samples", "words", "deaf"] = "off"  # how the stored audio was checked
 
     @property
     def identity(self) -> Hashable:
@@ -160,6 +161,8 @@ class AudioStored:
     agent_sample: int
     is_complete: bool  # the manifest is stored: nothing follows
     rev: int = 0
+    manifest_version: int = -1  # of the manifest that names every segment, let out or pending; -1 while there is none
+    redactions_rev: int = 0  # revision of the last `AudioRedaction` that the archive knows
 
     @property
     def identity(self) -> Hashable:

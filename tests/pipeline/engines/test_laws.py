@@ -26,7 +26,7 @@ from pipeline.engines.services import Service
 from pipeline.engines.tables import read_whole
 from pipeline.topology import Group, group_of
 from tests.pipeline.engines.stations import LIMIT_S, Place
-from tests.pipeline.laws import BY_NAME, LAWS, Outcome, Sent, alone, expected, of_law, outcome_of, shown
+from tests.pipeline.laws import BY_NAME, LAWS, Outcome, Sent, alone, expected, of_law, outcome_of, services_of, shown
 from tests.simulation import scripts
 from tests.simulation.world import Answer, Services
 from topics import admin, codec
@@ -150,7 +150,7 @@ def outcomes(
     """Run every stage at once and yield what each leaves."""
     prefix = f"laws-{uuid4().hex[:8]}."
     sites = [
-        Site(name, ENGINES[request.param], Place(broker, f"{prefix}{name}."), scripts.services()) for name in BY_NAME
+        Site(name, ENGINES[request.param], Place(broker, f"{prefix}{name}."), services_of(name)) for name in BY_NAME
     ]
 
     async def live() -> None:

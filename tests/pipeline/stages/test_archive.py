@@ -256,27 +256,45 @@ def test_version_counts_what_is_late_even_if_it_was_not_stored_yet() -> None:
 VERIFIED_FIRST = ArchiveConfig(SEGMENT, is_verified_first=True)
 
 
-def verdict(outcome: Outcome, *limits: tuple[int, int], rev: int = 1) -> RedactionVerification:
+def verdict(
+    outcome: Outcome, *limits: tuple[int, int], rev: int = 1, audio: Literal["awaited", "words"] = "words"
+) -> RedactionVerification:
     covered = tuple(AudioSpan("customer", start, end, "PII") for start, end in limits)
-    return RedactionVerification("local", "c1", 0, outcome, covered, 24, len(covered), rev)
+    return RedactionVerification("local", "c1", 0, outcome, covered, 24, len(covered), rev, audio)
 
 
-def test_unverified_audio_is_pending_and_has_no_manifest() -> None:
-    for extra in ((), (verdict("needs_review"),)):
-        asked = late(*extra, config=VERIFIED_FIRST)
-        assert [True] * 6 == [put.is_pending for put in asked if isinstance(put, PutAudio)]
-        assert 6 == len(asked)
+@pytest.mark.parametrize("extra", [(), (verdict("needs_review"),), (verdict("verified", audio="awaited"),)])
+def test_unverified_audio_is_pending_and_so_is_its_manifest(extra: tuple[Record, ...]) -> None:
+    asked = late(*extra, config=VERIFIED_FIRST)
+    assert [True] * 7 == [put.is_pending for put in asked if isinstance(put, PutAudio | PutManifest)]
+    assert 7 == len(asked)
+    assert isinstance(asked[-1], PutManifest)
+
+
+def test_archive_says_which_manifest_names_everything() -> None:
+    machine, state, shelf = Archive(VERIFIED_FIRST), ArchiveState(), Shelf()
+    for record in (*audio(), ALL_DECIDED, spans("late", (100, 200), rev=7)):
+        machine.on_record(state, record)
+        serve(machine, state, shelf)
+    assert 1 == state.manifest_version
+    (told,) = machine.on_record(state, spans("later", (100, 200), rev=8))
+    assert AudioStored("local", "c1", LENGTH, LENGTH, is_complete=False, manifest_version=1, redactions_rev=8) == told
+    machine.on_record(state, spans("latest", (100, 300), rev=9))
+    assert -1 == state.manifest_version
+    serve(machine, state, shelf)
+    assert 2 == state.manifest_version
 
 
 def test_verified_audio_is_let_out_by_the_manifest() -> None:
     asked = late(verdict("needs_review"), verdict("verified", rev=2), config=VERIFIED_FIRST)
     assert isinstance(asked[-1], PutManifest)
-    assert 7 == len(asked)
+    assert not asked[-1].is_pending
+    assert 8 == len(asked)
 
 
 def test_older_verdict_does_not_let_out() -> None:
     asked = late(verdict("needs_review", rev=2), verdict("verified"), config=VERIFIED_FIRST)
-    assert not any(isinstance(request, PutManifest) for request in asked)
+    assert not any(isinstance(request, PutManifest) and not request.is_pending for request in asked)
 
 
 def test_fixed_audio_is_covered_before_it_is_let_out() -> None:
