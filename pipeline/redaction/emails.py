@@ -5,16 +5,24 @@ the end of what has been said is masked as far as it goes.
 """
 
 from collections.abc import Iterator, Sequence
+from itertools import groupby
 from typing import Final, NamedTuple
 
 from pipeline.redaction.languages import Language
 from pipeline.redaction.reading import Reading
+from pipeline.redaction.spelling import explained
+from pipeline.redaction.words import is_one_letter_off
 from topics.records import TRACKS
 
 ASK_MS: Final = 25_000  # how long a question for the address stays open
 JOIN_MS: Final = 15_000  # a longer silence ends the address
+ANNOUNCED: Final = 3  # words behind "email" that announce an address for the speaker's next turn
+MAX_ASKED: Final = 3  # words of an answer that nothing joins to the address
+LETTERS: Final = 3  # in a row that are a spelling; "p m" are not
+MAX_PLAIN: Final = 2  # words that are no spelling in a domain that is being said
 MAX_LOCAL_WORDS: Final = 40
 MAX_DOMAIN_WORDS: Final = 12
+MAX_COUNTRY: Final = 2  # letters of a country's top domain, which are words in talk
 Mark = tuple[int, int]  # turn, word
 
 
@@ -23,6 +31,7 @@ class _Token(NamedTuple):
     word: int
     norm: str
     has_atoms: bool
+    is_digits: bool
     is_plain: bool  # letters alone
     is_asked: bool  # said in answer to a question for an address, or after announcing it
 
@@ -62,6 +71,7 @@ def _tokens(readings: Sequence[Reading], turns: Sequence[tuple[int, int | None]]
             at,
             word.norm,
             bool(word.atoms),
+            word.kind == "digits",
             word.kind == "word" and word.norm.isalpha(),
             asked_from is not None and at >= asked_from,
         )
@@ -71,11 +81,13 @@ def _tokens(readings: Sequence[Reading], turns: Sequence[tuple[int, int | None]]
 
 
 def _asked_from(readings: Sequence[Reading], turn: int) -> int | None:
-    """Return the word from which a turn answers a question for an e-mail address."""
+    """Return the word from which a turn answers the other side's question for an address, or goes on to tell one."""
     reading = readings[turn]
     for before in range(turn - 1, max(turn - 6, -1), -1):
-        asks = readings[before].asks_mail
-        if asks is not None and reading.start_ms - readings[before].end_ms <= ASK_MS:
+        asking = readings[before]
+        if asking.asks_mail is None or reading.start_ms - asking.end_ms > ASK_MS:
+            continue
+        if asking.track != reading.track or len(asking.norms) - asking.asks_mail <= ANNOUNCED:
             return 0
     return None if reading.asks_mail is None else reading.asks_mail + 1
 
@@ -97,6 +109,8 @@ def _in_stretch(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[M
         elif norm in language.sure_at_words:
             first = _local_start(language, tokens, at)
             last = max(_domain_end(language, tokens, at), min(at + 1, len(tokens) - 1))
+        elif norm in language.mail_providers and (found := _without_at(language, tokens, at)) is not None:
+            first, last = found
         else:
             at += 1
             continue
@@ -108,36 +122,87 @@ def _in_stretch(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[M
 
 def _is_mail_at(language: Language, tokens: list[_Token], at: int) -> bool:
     """Say whether the words around `at` are an address rather than a place: "look at example dot com"."""
-    if at == 0 or tokens[at].is_asked:
+    if at == 0 or at > 1 and tokens[at - 2].norm in language.mail_connectors:
         return True
-    before = tokens[at - 1].norm
-    return before not in language.before_web_at and (
-        before not in language.ordinary or tokens[at - 1].has_atoms or len(before) == 1
+    before = tokens[at - 1]
+    return before.norm not in language.before_web_at and (
+        tokens[at].is_asked or before.norm not in language.ordinary or before.has_atoms or len(before.norm) == 1
     )
+
+
+def _without_at(language: Language, tokens: list[_Token], place: int) -> tuple[int, int] | None:
+    """Find an address whose `at` was lost or misheard: it ends in a provider's name and has the form of one before."""
+    at = place - 1 if place and tokens[place - 1].norm in language.ordinary else place
+    if _domain_end(language, tokens, place - 1) <= place:
+        return None
+    first = _local_start(language, tokens, at)
+    is_formed = tokens[place].is_asked or any(_is_sign(language, tokens[near]) for near in range(first, at))
+    return (first, _domain_end(language, tokens, place - 1)) if first < at and is_formed else None
+
+
+def _is_sign(language: Language, token: _Token) -> bool:
+    """Say whether a word shows that an address is being said: a connector that is no everyday word, or a letter."""
+    quiet = language.quiet_mail_words
+    return token.norm in language.mail_connectors - quiet or _is_letter(language, token.norm)
 
 
 def _domain_end(language: Language, tokens: list[_Token], at: int) -> int:
     """Find the last word of the domain that starts behind `at`; `at` itself where none does."""
-    end = at
-    if "@" in tokens[at].norm and _has_top(language, tokens[at].norm):
-        end = at
-    for place in range(at + 1, min(at + 1 + MAX_DOMAIN_WORDS, len(tokens))):
+    end, place, plain = at, at + 1, 0
+    while place < len(tokens) and plain < MAX_DOMAIN_WORDS:
         norm = tokens[place].norm
-        if at < place <= end:
-            continue
-        if norm in language.domain_dots and place + 1 < len(tokens) and tokens[place + 1].norm in language.top_domains:
-            end = place + 1
+        top = _top_end(language, tokens, place, is_sure=end > at or tokens[at].is_asked)
+        if top > place:
+            end = place = top
         elif _has_top(language, norm) or norm in language.mail_providers and end == at and place <= at + 2:
             end = place
-        elif (
-            end > at
-            and norm not in language.domain_joints
-            or norm in language.lead_ins
-            and len(norm) > 1
-            and place > at + 1
-        ):
+        elif place > at + 1 and len(norm) > MAX_COUNTRY and norm in language.top_domains - language.ordinary:
+            end = place  # the dot was lost
+        elif end > at and norm not in language.domain_joints:
             break
+        elif _is_letter(language, norm):
+            place = _explained(language, tokens, place)
+        elif norm in language.lead_ins and len(norm) > 1 and place > at + 1:
+            break
+        else:
+            plain += 1
+        place += 1
     return end
+
+
+def _top_end(language: Language, tokens: list[_Token], place: int, *, is_sure: bool) -> int:
+    """Return the last word of "dot com", "dot i o" or what is heard for it; the place itself where none is.
+
+    Args:
+        language: whose words they are.
+        tokens: what one side says.
+        place: of the word that may be `dot`.
+        is_sure: what stands before is the domain of an address, so a word that is nearly `dot` is one, and any letter
+            behind it belongs to the address.
+    """
+    norm, tops = tokens[place].norm, language.top_domains
+    after = [token.norm for token in tokens[place + 1 : place + 4]]
+    is_dot = norm in language.domain_dots
+    if not after or not (is_dot or is_sure):
+        return place
+    letters = next((at for at, one in enumerate(after) if len(one) > 1 or not one.isalpha()), len(after))
+    is_spelled = any("".join(after[:size]) in tops for size in range(2, letters + 1))
+    if is_dot:
+        if after[0] in tops:
+            return place + 1
+        return place + min(letters, 3 if is_spelled else 2) if is_spelled or is_sure else place
+    is_near = any(is_one_letter_off(norm, dot) for dot in language.domain_dots)
+    if is_near and after[0] in tops and after[0] not in language.ordinary:
+        return place + 1
+    return place + letters if is_near and is_spelled else place
+
+
+def _is_letter(language: Language, norm: str) -> bool:
+    return len(norm) == 1 and norm.isalpha() or norm in language.spelling_alphabet or norm in language.letter_names
+
+
+def _explained(language: Language, tokens: list[_Token], at: int) -> int:
+    return at + explained(language, [token.norm for token in tokens[at : at + 4]], 0)
 
 
 def _has_top(language: Language, norm: str) -> bool:
@@ -150,28 +215,51 @@ def _local_start(language: Language, tokens: list[_Token], at: int) -> int:
     plain = 0
     for place in range(at - 1, max(at - 1 - MAX_LOCAL_WORDS, -1), -1):
         token = tokens[place]
-        is_joined = place + 1 == at or tokens[place + 1].norm in language.mail_connectors
-        if not (_is_spelling(language, token) or is_joined and not _is_lead(language, token)):
+        is_joined = place + 1 == at or _is_joined(language, tokens, place)
+        if not (_is_spelling(language, tokens, place) or is_joined and not _is_lead(language, token)):
             plain += 1
-            if plain > 3 or not token.is_asked or _is_lead(language, token) or token.norm in language.ordinary:
+            most = MAX_ASKED if token.is_asked else int(tokens[place + 1].is_digits)
+            if plain > most or _is_lead(language, token) or token.norm in language.ordinary:
                 break
         first = place
-    while first < at and tokens[first].norm in language.mail_spelling:
+    while first < at and _is_talk(language, tokens, first, at):
         first += 1
     return first
 
 
-def _is_spelling(language: Language, token: _Token) -> bool:
-    """Say whether a word builds an address in any place: connectors, letters, digits, spelling words."""
-    norm = token.norm
-    return (
+def _is_joined(language: Language, tokens: list[_Token], place: int) -> bool:
+    """Say whether a connector stands behind a word, or before one that is not of talk: "dash jones two six"."""
+    if tokens[place + 1].norm in language.mail_connectors:
+        return True
+    return place > 0 and tokens[place - 1].norm in language.mail_connectors and _is_unusual(language, tokens[place])
+
+
+def _is_talk(language: Language, tokens: list[_Token], first: int, at: int) -> bool:
+    """Say whether the first word of what may be a local part only leads to it: "send it to", "is under"."""
+    token = tokens[first]
+    if token.norm in language.mail_spelling:
+        return True
+    is_ordinary = len(token.norm) > 1 and token.norm in language.ordinary and not token.is_digits
+    return is_ordinary and first + 1 < at and tokens[first + 1].norm not in language.mail_connectors
+
+
+def _is_spelling(language: Language, tokens: list[_Token], place: int) -> bool:
+    """Say whether a word builds an address in any place: connectors, letters and what explains them, digits."""
+    norm = tokens[place].norm
+    if (
         norm in language.mail_connectors
         or len(norm) == 1
-        or token.has_atoms
+        or tokens[place].has_atoms
         or norm in language.spelling_alphabet
         or norm in language.letter_names
         or norm in language.mail_spelling
-    )
+    ):
+        return True
+    is_explaining = place > 1 and tokens[place - 1].norm in language.spelled_as
+    before = [token.norm for token in tokens[max(0, place - 3) : place]]
+    if is_explaining and any(_is_letter(language, one) or one in language.letter_sounds for one in before):
+        return True
+    return norm in language.letter_sounds and place + 1 < len(tokens) and tokens[place + 1].norm in language.spelled_as
 
 
 def _is_lead(language: Language, token: _Token) -> bool:
@@ -180,63 +268,83 @@ def _is_lead(language: Language, token: _Token) -> bool:
 
 def _begun(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[Mark]:
     """Mask an address that has begun and not ended: the tail of the stretch, or any answer to a question for it."""
-    asked = [place for place, token in enumerate(tokens) if token.is_asked]
-    if asked:
-        yield from _answered(readings, tokens, asked)
-    yield from _dangling(readings, tokens)
-
-
-def _answered(readings: Sequence[Reading], tokens: list[_Token], asked: list[int]) -> Iterator[Mark]:
-    """Mask words in an answer that are spelled, joined by `dot`, or too unusual for talk."""
     language = readings[0].language
-    for place in asked:
-        token = tokens[place]
-        if token.norm in language.mail_marks or "@" in token.norm or _has_top(language, token.norm):
-            yield token.turn, token.word
-            yield from ((near.turn, near.word) for near in _beside(language, tokens, place))
-        elif _is_letter_run(language, tokens, place) or (
-            token.is_plain and not (token.norm in language.ordinary or token.norm in language.lead_ins)
-        ):
-            yield token.turn, token.word
+    asked = [place for place, token in enumerate(tokens) if token.is_asked]
+    for _, turn in groupby(asked, key=lambda place: tokens[place].turn):
+        yield from ((tokens[place].turn, tokens[place].word) for place in _told(language, tokens, list(turn)))
+    start = _dangling(readings, tokens)
+    if start is not None:
+        yield from ((token.turn, token.word) for token in tokens[start:])
 
 
-def _beside(language: Language, tokens: list[_Token], place: int) -> Iterator[_Token]:
-    for near in (place - 1, place + 1):
-        if (
-            0 <= near < len(tokens)
-            and tokens[near].is_asked
-            and not (near < place and _is_lead(language, tokens[near]))
-        ):
-            yield tokens[near]
+def _told(language: Language, tokens: list[_Token], turn: Sequence[int]) -> Sequence[int]:
+    """Return the words at the begin of an answer that may be of an address, behind "sure, it's".
+
+    Letters and words too unusual for talk are, if they are joined as in an address, or if they are all that the turn
+    says and its speaker has not gone on to something else.
+    """
+    at = 0
+    while at < len(turn) and _is_lead(language, tokens[turn[at]]):
+        at += 1
+    end = at
+    while end < len(turn) and _is_part(language, tokens, turn[end]):
+        end += 1
+    told = turn[at:end]
+    if not any(_is_letter(language, tokens[place].norm) or _is_unusual(language, tokens[place]) for place in told):
+        return ()
+    letters = sum(_is_letter(language, tokens[place].norm) for place in told)
+    is_joined = any(tokens[place].norm in language.mail_marks or "@" in tokens[place].norm for place in told)
+    is_joined = is_joined or letters >= LETTERS or any(_has_top(language, tokens[place].norm) for place in told)
+    return told if is_joined or told[-1] == len(tokens) - 1 else ()
 
 
-def _is_letter_run(language: Language, tokens: list[_Token], place: int) -> bool:
-    """Say whether a single letter stands beside another."""
+def _is_part(language: Language, tokens: list[_Token], place: int) -> bool:
+    token = tokens[place]
+    return (
+        _is_spelling(language, tokens, place)
+        or _is_unusual(language, token)
+        or token.norm in language.at_words
+        or "@" in token.norm
+        or _has_top(language, token.norm)
+        or place > 0
+        and tokens[place - 1].norm in language.mail_marks
+    )
 
-    def is_letter(at: int) -> bool:
-        norm = tokens[at].norm if 0 <= at < len(tokens) else ""
-        return len(norm) == 1 and norm.isalpha() or norm in language.spelling_alphabet or norm in language.letter_names
 
-    return is_letter(place) and (is_letter(place - 1) or is_letter(place + 1))
+def _is_unusual(language: Language, token: _Token) -> bool:
+    known = token.norm in language.ordinary or token.norm in language.lead_ins or token.norm in language.mail_connectors
+    return token.is_plain and not known
 
 
-def _dangling(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[Mark]:
-    """Mask "jane dot mil" and "jane at exam" at the end of what one side has said so far."""
+def _dangling(readings: Sequence[Reading], tokens: list[_Token]) -> int | None:
+    """Find where "jane dot mil" and "jane at exam" start at the end of what one side has said so far."""
     if not tokens:
-        return
+        return None
     language = readings[0].language
     last = len(tokens) - 1
+    at = _open_at(language, tokens)
+    if at is not None and _domain_end(language, tokens, at) > at:
+        at = None
+    if at is not None and at > 0 and _is_mail_at(language, tokens, at) and not _is_lead(language, tokens[at - 1]):
+        first = _local_start(language, tokens, at)
+        is_formed = tokens[at].is_asked or any(_is_sign(language, token) for token in tokens[first:at])
+        if is_formed or not readings[tokens[last].turn].is_final and last - at < MAX_PLAIN + 1:
+            return first
     start = next((at for at in range(last, max(last - 6, -1), -1) if tokens[at].norm in language.mail_marks), None)
-    if start is not None and not any(tokens[at].norm in language.top_domains for at in range(start, last + 1)):
-        first = _local_start(language, tokens, start)
-        yield from ((token.turn, token.word) for token in tokens[first:])
-    is_partial = not readings[tokens[last].turn].is_final
-    at = next((at for at in range(last, max(last - 3, -1), -1) if tokens[at].norm in language.at_words), None)
-    if (
-        is_partial
-        and at is not None
-        and at > 0
-        and _is_mail_at(language, tokens, at)
-        and not _is_lead(language, tokens[at - 1])
-    ):
-        yield from ((token.turn, token.word) for token in tokens[_local_start(language, tokens, at) :])
+    if start is None or any(tokens[at].norm in language.top_domains for at in range(start, last + 1)):
+        return None
+    beside = tokens[max(0, start - 1) : start + 2 : 2] if start else tokens[1:2]
+    is_told = any(_is_unusual(language, near) or near.has_atoms or len(near.norm) == 1 for near in beside)
+    return _local_start(language, tokens, start) if is_told else None
+
+
+def _open_at(language: Language, tokens: list[_Token]) -> int | None:
+    """Find an `at` behind which nothing but a domain that is being said or spelled stands."""
+    plain = 0
+    for place in range(len(tokens) - 1, max(len(tokens) - 1 - MAX_LOCAL_WORDS, -1), -1):
+        if tokens[place].norm in language.at_words:
+            return place
+        plain += not _is_spelling(language, tokens, place)
+        if plain > MAX_PLAIN:
+            return None
+    return None

@@ -7,10 +7,16 @@ name; after a weak one ("this is") the word must be a given name or be followed 
 from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
+from pipeline.redaction.languages import Language
 from pipeline.redaction.reading import Reading
+from pipeline.redaction.spelling import spelt
 
-LETTERS: Final = 3  # of a spelling alphabet that make a name
-ANSWER_MS: Final = 12_000  # from the question to the begin of the answer
+LETTERS: Final = 3  # in a row that make a name without a question for it
+ANSWER_MS: Final = 15_000  # from the question to the begin of the last answer
+MAX_REPLIES: Final = 4  # "hang on", "found it", then the name
+BRIEF: Final = 2  # words of the asker that do not end the answer: "thank you"
+MAX_BEFORE_LETTERS: Final = 3  # words between a name, or what announces it, and its letters
+LABEL_WORDS: Final = 8  # how far what names a number reaches to letters
 Mark = tuple[int, int, int]  # turn, first word, last word
 
 
@@ -19,8 +25,9 @@ def find_names(readings: Sequence[Reading], known: Set[str]) -> Iterator[Mark]:
     for turn, reading in enumerate(readings):
         for last, strength in reading.carriers:
             yield from _after_carrier(readings, turn, last, strength)
-        if reading.asks_name:
-            yield from _answer(readings, turn)
+        asks_spelling = not reading.language.spelling_words.isdisjoint(reading.said)
+        if reading.asks_name or asks_spelling:
+            yield from _answers(readings, turn, asks_spelling=asks_spelling)
         for first, last in _alone(reading):
             yield turn, first, last
         if not known.isdisjoint(reading.said):
@@ -28,13 +35,33 @@ def find_names(readings: Sequence[Reading], known: Set[str]) -> Iterator[Mark]:
 
 
 def name_words(readings: Sequence[Reading], marks: Sequence[Mark]) -> list[str]:
-    """List the words of names that are worth recognising again: no ordinary words, no single letters."""
-    return [
+    """List the words of names that are worth recognising again: no ordinary words, no single letters.
+
+    A name that was spelled counts as if it had been said.
+    """
+    words = [
         word
         for turn, first, last in marks
         for word in map(readings[turn].language.plain, readings[turn].norms[first : last + 1])
-        if len(word) > 1 and word not in readings[turn].language.ordinary
+        if len(word) > 1 and _may_be_name(readings[turn].language, word)
     ]
+    spelled = [
+        one.text
+        for turn, first, last in marks
+        for one in spelt(readings[turn])
+        if first <= one.first and one.last <= last and one.letters >= LETTERS
+        if one.text and one.text not in readings[turn].language.ordinary
+    ]
+    return words + spelled
+
+
+def _may_be_name(language: Language, word: str) -> bool:
+    return not (
+        word in language.ordinary
+        or word in language.mail_connectors
+        or word in language.spelling_alphabet
+        and word not in language.given_names
+    )
 
 
 def _after_carrier(readings: Sequence[Reading], turn: int, last: int, strength: str) -> Iterator[Mark]:
@@ -49,17 +76,28 @@ def _after_carrier(readings: Sequence[Reading], turn: int, last: int, strength: 
         elif strength == "strong":
             yield from _spelled(reading, turn, at)
         return
-    if strength == "strong" and reading.norms[last] in reading.language.open_ends:
+    if reading.norms[last] in reading.language.open_ends:
         following = _next_turn(readings, turn, reading.track)
         if following is not None:
-            yield from _at_head(readings[following], following)
+            yield from _at_head(readings[following], following, is_first=strength == "strong")
 
 
-def _answer(readings: Sequence[Reading], turn: int) -> Iterator[Mark]:
-    other: Final = "agent" if readings[turn].track == "customer" else "customer"
-    following = _next_turn(readings, turn, other)
-    if following is not None:
-        yield from _at_head(readings[following], following)
+def _answers(readings: Sequence[Reading], turn: int, *, asks_spelling: bool) -> Iterator[Mark]:
+    """Find the name in the next few turns of the side that was asked; it may come in parts."""
+    asker, replies, is_found = readings[turn], 0, False
+    for following in range(turn + 1, len(readings)):
+        reading = readings[following]
+        if reading.start_ms > asker.end_ms + ANSWER_MS or replies == MAX_REPLIES:
+            return
+        if reading.track == asker.track:
+            if reading.labels or reading.asks_mail is not None or is_found and reading.content > BRIEF:
+                return
+        elif reading.content or reading.pieces:
+            spelled = [(following, one.first, one.last) for one in spelt(reading)] if asks_spelling else []
+            found = [*_at_head(reading, following, is_first=replies == 0), *spelled]
+            yield from found
+            is_found = is_found or bool(found)
+            replies += 1
 
 
 def _alone(reading: Reading) -> Sequence[tuple[int, int]]:
@@ -70,11 +108,16 @@ def _alone(reading: Reading) -> Sequence[tuple[int, int]]:
 
 
 def _introduced(reading: Reading) -> Iterator[tuple[int, int]]:
-    """Find the name before "speaking": "thanks for calling brudro speaking"."""
+    """Find the name before "speaking": "thanks for calling brudro speaking"; before "calling" at the begin alone."""
+    language = reading.language
     for at, norm in enumerate(reading.norms):
-        if at and norm in reading.language.name_closers:
+        if at and norm in language.name_closers:
             first = next((n for n in range(max(0, at - 2), at) if n + _length(reading, n) >= at), None)
             if first is not None:
+                yield first, at - 1
+        elif norm in language.head_closers:
+            first, after = _head(reading), reading.norms[at + 1 : at + 2]
+            if first < at <= first + _length(reading, first) and not language.after_verbs.issuperset(after or ["me"]):
                 yield first, at - 1
 
 
@@ -87,15 +130,19 @@ def _full(reading: Reading) -> Iterator[tuple[int, int]]:
 
 
 def _letters(reading: Reading) -> Iterator[tuple[int, int]]:
-    """Find three letters of a spelling alphabet in a row."""
-    alphabet, first = reading.language.spelling_alphabet, None
-    for at, norm in enumerate([*reading.norms, ""]):
-        if norm in alphabet:
-            first = at if first is None else first
-        else:
-            if first is not None and at - first >= LETTERS:
-                yield first, at - 1
-            first = None
+    """Find three letters in a row that are no abbreviation and no part of a number."""
+    language = reading.language
+    for one in spelt(reading):
+        first, text = one.first, one.text
+        behind = text + "".join(reading.norms[one.last + 1 : one.last + 2])  # "w i f i", whose last letter may be talk
+        if behind in language.abbreviations or text[:1] in language.letter_words and text[1:] in language.abbreviations:
+            continue
+        beside = [at for at in (first - 1, one.last + 1) if 0 <= at < len(reading.words)]
+        is_number = any(reading.words[at].kind == "digits" for at in beside) or any(
+            not label.kind and 0 < first - label.last <= LABEL_WORDS for label in reading.labels
+        )
+        if one.letters >= LETTERS and text not in language.abbreviations and not is_number:
+            yield first, one.last
 
 
 def _next_turn(readings: Sequence[Reading], turn: int, track: str) -> int | None:
@@ -108,16 +155,27 @@ def _next_turn(readings: Sequence[Reading], turn: int, track: str) -> int | None
     return None
 
 
-def _at_head(reading: Reading, turn: int) -> Iterator[Mark]:
-    """Find a name at the begin of an answer, behind words such as "sure, it's"."""
+def _head(reading: Reading) -> int:
+    """Return the first word behind words such as "sure, it's"."""
     at = 0
     while at < len(reading.norms) and reading.norms[at] in reading.language.lead_ins:
         at += 1
+    return at
+
+
+def _at_head(reading: Reading, turn: int, *, is_first: bool) -> Iterator[Mark]:
+    """Find a name at the begin of an answer; one that is not the first to a question holds nothing else."""
+    at, language = _head(reading), reading.language
     count = _length(reading, at)
-    if count:
-        yield turn, at, _with_spelling(reading, at + count) - 1
-    else:
+    if not count:
         yield from _spelled(reading, turn, at)
+        return
+    end = _with_spelling(reading, at + count)
+    after = reading.norms[end : end + 1]
+    is_alone = not after or reading.words[end - 1].ends_sentence
+    is_likely = reading.norms[at] in language.given_names or is_alone and not language.is_no_name(reading.norms[at])
+    if is_likely or is_first and (is_alone or after[0] not in language.after_verbs):
+        yield turn, at, end - 1
 
 
 def _length(reading: Reading, at: int) -> int:
@@ -130,7 +188,7 @@ def _length(reading: Reading, at: int) -> int:
             continue
         name = language.plain(word.norm)
         is_name = word.kind in ("word", "month") and (
-            name not in language.ordinary or name in language.given_names and not count
+            _may_be_name(language, name) or name in language.given_names and not count
         )
         if not is_name or len(name) < 2 or not name.replace("-", "").replace("'", "").replace(".", "").isalpha():
             break
@@ -166,20 +224,11 @@ def _with_spelling(reading: Reading, at: int) -> int:
 
 
 def _spelled(reading: Reading, turn: int, at: int) -> Iterator[Mark]:
-    """Find single letters that start within three words, also "m as in mary"."""
-    is_letter = reading.language.is_letter
-    first = next((i for i in range(at, min(at + 4, len(reading.norms))) if is_letter(reading.norms[i])), None)
-    if first is None:
-        return
-    last = at = first
-    while at < len(reading.norms) and at - last <= 3:
-        if is_letter(reading.norms[at]):
-            last = at
-        elif reading.norms[at] in reading.language.spelled_as and at + 1 < len(reading.norms):
-            last = at = at + 1
-        at += 1
-    if last > first:
-        yield turn, first, last
+    """Find letters that start within three words."""
+    for one in spelt(reading):
+        if at <= one.first <= at + MAX_BEFORE_LETTERS:
+            yield turn, one.first, one.last
+            return
 
 
 def _known(reading: Reading, turn: int, known: Set[str]) -> Iterator[Mark]:

@@ -4,32 +4,83 @@ from collections.abc import Iterator, Sequence
 from typing import Final
 
 from pipeline.redaction.digits import Run
-from pipeline.redaction.reading import Reading
+from pipeline.redaction.reading import Piece, Reading
+from pipeline.redaction.words import decode
 
 MAX_STREET_WORDS: Final = 3
 MAX_OPENED_WORDS: Final = 6  # between a word that opens a street and the house number
 MAX_STREET_DIGITS: Final = 5
 MAX_TOWN_WORDS: Final = 12  # "west palm beach florida three three four oh one"
 TOWN_MS: Final = 8_000
+ANSWER_MS: Final = 20_000  # from a question for an address to the begin of the last part of the answer
+MAX_REPLIES: Final = 6
 Mark = tuple[int, int, int]  # turn, first word, last word
 
 
 def find_addresses(readings: Sequence[Reading], runs: Sequence[Run]) -> Iterator[Mark]:
     """Find street addresses that start with one of the runs."""
     for run in runs:
-        if len(run.text) <= MAX_STREET_DIGITS:
-            turn, at = run.places[-1]
-            first = min(word for place, word in run.places if place == turn)
+        turn, piece = run.pieces[-1]
+        if _digits(readings[turn], piece) <= MAX_STREET_DIGITS:
+            first, at = piece.words[0], piece.words[-1]
             last, opener = _street_end(readings[turn], at), _street_start(readings[turn], first)
             if last is not None or opener is not None:
                 end = _with_town(readings[turn], _with_unit(readings[turn], at if last is None else last))
                 yield turn, first if opener is None else opener, end
                 yield from _continued(readings, turn, end)
     for turn, reading in enumerate(readings):
+        if reading.asks_place:
+            yield from _answers(readings, turn)
         if reading.towns is None:
             reading.towns = tuple(_towns(reading))
         for first, last in reading.towns:
             yield turn, first, last
+
+
+def _digits(reading: Reading, piece: Piece) -> int:
+    return len(decode([atom for at in piece.words for atom in reading.words[at].atoms]))
+
+
+def _answers(readings: Sequence[Reading], turn: int) -> Iterator[Mark]:
+    """Find what is told of an address, in any number of turns, by the side that was asked or has begun to tell it."""
+    asking, replies, is_begun = readings[turn], 0, False
+    goes_on = bool(asking.pieces) and asking.pieces[-1].is_tail
+    for following in range(turn + 1, len(readings)):
+        reading = readings[following]
+        if reading.start_ms - asking.end_ms > ANSWER_MS or replies == MAX_REPLIES:
+            return
+        if reading.track == asking.track and not goes_on:
+            if reading.asks_mail is not None or reading.asks_name or any(label.kind for label in reading.labels):
+                return
+        elif (reading.track == asking.track) == goes_on and (reading.content or reading.pieces):
+            found = _told(reading, is_begun=is_begun)
+            if found is not None:
+                yield following, *found
+            is_begun = is_begun or found is not None
+            replies += 1
+
+
+def _told(reading: Reading, *, is_begun: bool) -> tuple[int, int] | None:
+    """Find the words of an address at the begin of an answer: a number and a name, or nothing but parts of one."""
+    language, first = reading.language, 0
+    while first < len(reading.norms) and not reading.words[first].atoms and _is_lead(reading, first):
+        first += 1
+    at = first
+    while at < len(reading.norms) and (_is_place(reading, at) or reading.norms[at] in language.streets):
+        at += 1
+    told = range(first, at)
+    numbers = [piece for piece in reading.pieces if piece.words[0] in told]
+    if not told or any(_digits(reading, piece) > MAX_STREET_DIGITS for piece in numbers):
+        return None
+    has_name = any(not reading.words[place].atoms for place in told)
+    is_street = any(reading.norms[place] in language.streets for place in told[1:])
+    is_all = at == len(reading.norms)
+    is_address = numbers and has_name and numbers[0].words[0] == first or is_all and (numbers or is_street or is_begun)
+    return (first, at - 1) if is_address else None
+
+
+def _is_lead(reading: Reading, at: int) -> bool:
+    return reading.words[at].kind == "filler" or reading.norms[at] in reading.language.lead_ins
 
 
 def _street_end(reading: Reading, at: int) -> int | None:
@@ -77,6 +128,8 @@ def _is_place(reading: Reading, at: int) -> bool:
     if word.atoms:
         return True
     is_name = word.kind == "word" and word.norm.isalpha() and word.norm not in language.ordinary
+    if word.norm in language.address_units and at + 1 < len(reading.words):
+        return bool(reading.words[at + 1].atoms)
     return is_name or word.norm in language.directions or _region_words(reading, at) > 0
 
 

@@ -42,6 +42,22 @@ class Label:
     is_weak: bool  # a single everyday word: `phone`, `card`
 
 
+class Spelt(NamedTuple):
+    """A run of letters that are spelled.
+
+    Attributes:
+        first: first word.
+        last: last word.
+        letters: how many there are; a doubled one counts twice.
+        text: the letters, empty where some are named by words.
+    """
+
+    first: int
+    last: int
+    letters: int
+    text: str
+
+
 @dataclass(slots=True)
 class Reading:
     """One turn as the detector sees it. Times are milliseconds of the contact; all lists have one entry a word."""
@@ -55,6 +71,7 @@ class Reading:
     labels: list[Label]
     asks_mail: int | None  # the word that asks for or announces an e-mail address
     asks_name: bool
+    asks_place: bool  # for a street address
     has_mail: bool  # some word belongs to the grammar of e-mail addresses
     content: int  # words that are neither fillers nor digits
     start_ms: int
@@ -65,7 +82,8 @@ class Reading:
     dates: list[tuple[int, int]]  # groups of date words, first and last
     language: Language
     found: tuple[tuple[int, int, str], ...] = ()  # what plug-ins found: first word, last word, type
-    # Filled by `names` and `places` when they look at the turn first: a window is decided again with each turn.
+    # Filled by those who look at the turn first: a window is decided again with each turn.
+    spelt: tuple[Spelt, ...] | None = None
     names: tuple[tuple[int, int], ...] | None = None
     towns: tuple[tuple[int, int], ...] | None = None
 
@@ -99,6 +117,7 @@ def reader(language: Language) -> Read:
             labels=labels,
             asks_mail=mail_words[-1] if mail_words else None,
             asks_name=any(True for _ in phrases(norms, tables.name_questions)),
+            asks_place=not mail_words and any(True for _ in phrases(norms, tables.place_questions)),
             has_mail=any("@" in norm or norm in mail_signs or _looks_like_domain(norm) for norm in norms),
             content=sum(1 for word in words if word.kind not in ("filler", "digits")),
             start_ms=min(starts[0], first_ms) if words else first_ms,
@@ -143,6 +162,7 @@ class _Tables(NamedTuple):
     labels: PhraseTable
     no_labels: PhraseTable
     name_questions: PhraseTable
+    place_questions: PhraseTable
     carriers: PhraseTable
     weak_labels: frozenset[str]
 
@@ -155,6 +175,7 @@ def _tables(language: Language) -> _Tables:
         labels=phrase_table((phrase, kind) for kind, rows in language.labels.items() for phrase in rows),
         no_labels=phrase_table((phrase, "") for phrase in language.no_labels),
         name_questions=phrase_table((phrase, "NAME") for phrase in language.name_questions),
+        place_questions=phrase_table((phrase, "ADDRESS") for phrase in language.place_questions),
         carriers=phrase_table((phrase, strength) for strength, rows in carriers for phrase in rows),
         weak_labels=frozenset(language.weak_labels),
     )

@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "394f32345340"
+DETECTOR: Final = "cf857c995a4c"

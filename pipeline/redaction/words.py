@@ -166,7 +166,7 @@ def _near(norm: str, tables: _Known) -> str:
     """
     if len(norm) < _LEAST_NEAR or not norm.isalpha():
         return ""
-    return next((digits for word, digits in tables.digits if _is_one_letter_off(norm, word)), "")
+    return next((digits for word, digits in tables.digits if is_one_letter_off(norm, word)), "")
 
 
 @lru_cache(_REMEMBERED)
@@ -177,14 +177,15 @@ def is_nearly_number(norm: str, language: Language) -> bool:
     shorter = {norm, *(norm[:at] + norm[at + 1 :] for at in range(len(norm)))}
     return any(
         len(word) >= _LEAST_NEAR
-        and any(_is_one_letter_off(one, word) for one in shorter)
+        and any(is_one_letter_off(one, word) for one in shorter)
         or len(word) == len(norm)
         and sum(a != b for a, b in zip(word, norm, strict=True)) <= 2
         for word, _ in _known(language).digits
     )
 
 
-def _is_one_letter_off(one: str, other: str) -> bool:
+def is_one_letter_off(one: str, other: str) -> bool:
+    """Say whether one letter is changed, missing or too many."""
     if len(one) == len(other):
         return sum(a != b for a, b in zip(one, other, strict=True)) == 1
     short, long = sorted((one, other), key=len)

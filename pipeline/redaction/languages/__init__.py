@@ -59,7 +59,10 @@ class Language:
         letter_names: names of letters that an ASR writes out.
         letter_words: letters that are words.
         mail_spelling: what is said while an address is spelled.
-        spelled_as: the last word of "m as in mary".
+        letter_sounds: what an ASR writes for a letter between others: "see".
+        spelled_as: what stands between a letter and the word that explains it: "m as in mary".
+        spelling_words: what asks for a spelling.
+        abbreviations: letters in a row that are nobody's name.
         lead_ins: what may stand between the question for an e-mail or a name and the answer.
         strong_carriers: phrases that a name follows; behind `weak_carriers` it must look like one.
         carrier_gaps: what may stand between a carrier and the name.
@@ -68,7 +71,9 @@ class Language:
         name_particles: what may stand inside a name.
         genitives: endings that a name may carry.
         naming_words: ends of weak carriers behind which a word that is not ordinary is a name.
-        name_closers: what a name stands before: "this is ... speaking".
+        name_closers: what a name stands before: "this is ... speaking"; `head_closers` where it begins the turn.
+        after_verbs: what stands behind a verb and behind no name: "hang on".
+        place_questions: what asks for a street address.
         before_counts: a single number behind one of these counts things: "the last four are".
         regions: names of states and provinces, which stand behind a town.
         streets: street words behind a name and a number; `street_openers` stand first, the number last.
@@ -120,8 +125,11 @@ class Language:
     spelling_alphabet: Words
     letter_names: Words
     letter_words: Words
+    letter_sounds: Words
     mail_spelling: Words
     spelled_as: Words
+    spelling_words: Words
+    abbreviations: Words
     lead_ins: Words
     strong_carriers: Phrases
     weak_carriers: Phrases
@@ -137,12 +145,15 @@ class Language:
     max_name_words: int
     given_names: Words
     name_closers: Words
+    head_closers: Words
+    after_verbs: Words
     naming_words: Words
     before_counts: Words
     regions: Phrases
     streets: Words
     street_openers: Words
     address_units: Words
+    place_questions: Phrases
     directions: Words
     no_street_words: Words
     talk: Words
