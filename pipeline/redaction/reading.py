@@ -264,8 +264,15 @@ def _parts(words: list[Lexeme], language: Language, named: Set[int]) -> Iterator
 
 def _is_slip(words: list[Lexeme], language: Language, at: int) -> bool:
     """Say whether a word between digits is nearly a number word: it is taken for one that was misheard."""
-    is_between = 0 < at < len(words) - 1 and words[at - 1].kind == "digits" and words[at + 1].kind == "digits"
-    return is_between and words[at].kind == "word" and is_nearly_number(words[at].norm, language)
+    if not 0 < at < len(words) - 1:
+        return False
+    is_begun = words[at - 1].kind == "digits" or any(atom.kind == "multiplier" for atom in words[at - 1].atoms)
+    return (
+        is_begun
+        and words[at + 1].kind == "digits"
+        and words[at].kind == "word"
+        and is_nearly_number(words[at].norm, language)
+    )
 
 
 def _is_counted(words: list[Lexeme], language: Language, at: int) -> bool:

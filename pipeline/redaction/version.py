@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "cf481b0d4a5d"
+DETECTOR: Final = "9742e4e72b54"
