@@ -19,7 +19,7 @@ from pipeline.redaction.places import find_addresses
 from pipeline.redaction.plugins import reading_with
 from pipeline.redaction.reading import Read, Reading, read_turn, reader
 from pipeline.redaction.replacement import Replacement, parts, token
-from pipeline.redaction.words import DOUBTFUL
+from pipeline.redaction.words import DOUBTFUL, sounds_like_number
 from topics.records import Track
 
 TYPES: Final = frozenset("CREDITCARD CVV EXPIRY SSN BANKACCOUNT ROUTING PHONE DOB EMAIL ADDRESS NAME PII".split())
@@ -86,8 +86,8 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
     judged = numbers.judge(runs)
     for row in judged:
         _mask_run(masks, row)
-    _mask_misheard(masks, readings)
     _mask_dates(masks, readings, numbers)
+    _mask_misheard(masks, readings)
     for turn, first, last in find_addresses(readings, runs):
         _fill(masks[turn], first, last, "ADDRESS")
     for turn, at in find_emails(readings):
@@ -99,7 +99,7 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
     for turn, first, last, kind in found:
         _fill(masks[turn], first, last, kind, TYPES)
     marks += [(turn, first, last) for turn, first, last, kind in found if kind == "NAME"]
-    _mask_tails(masks, readings)
+    _mask_tails(masks, readings, judged, numbers)
     return Verdict(
         masks=[_kept(row, profile) for row in masks],
         opens=_opens(readings, judged),
@@ -194,6 +194,8 @@ def _all_names(readings: Sequence[Reading], known_names: Set[str]) -> list[tuple
 
 
 _DIGIT_TYPES: Final = TYPES - {"NAME", "EMAIL", "ADDRESS", "DOB"}
+_NUMBER_TYPES: Final = _DIGIT_TYPES | {"DOB"}
+MAX_MISHEARD: Final = 2  # in a row
 _STRONGER_THAN_NAME: Final = TYPES - {"NAME", "PII"}
 
 
@@ -214,48 +216,85 @@ def _mask_run(masks: Masks, judged: Judged) -> None:
 
 
 def _mask_misheard(masks: Masks, readings: Sequence[Reading]) -> None:
-    """Mask `to` and `for` beside masked digits where digits or an edge of the turn stand on their other side."""
+    """Mask words beside masked digits that sound like digits, where nothing but digits can stand."""
     for row, reading in zip(masks, readings, strict=True):
         if any(row):
-            for at, word in enumerate(reading.words):
-                if word.kind == "maybe" and not row[at] and word.atoms[0].kind in DOUBTFUL:
-                    _mask_beside(row, reading, at)
+            for at, kind in enumerate(tuple(row)):
+                if kind in _NUMBER_TYPES:
+                    for step in (-1, 1):
+                        if 0 <= at + step < len(row) and not row[at + step]:
+                            _mask_beside(row, reading, at, step)
 
 
-def _mask_beside(row: list[str], reading: Reading, at: int) -> None:
-    before, after = _neighbour(row, reading, at, -1), _neighbour(row, reading, at, 1)
-    kind = next((row[near] for near in (before, after) if near is not None and 0 <= near < len(row) and row[near]), "")
-    if kind in _DIGIT_TYPES and before is not None and after is not None:
-        for near in range(max(before, 0), min(after, len(row) - 1) + 1):
-            row[near] = row[near] or kind
+def _mask_beside(row: list[str], reading: Reading, at: int, step: int) -> None:
+    """Mask up to `MAX_MISHEARD` words on one side of a masked word, and digits behind them.
+
+    Beyond them an edge of the turn, digits or a label must stand; before them a filler such as "is" will do.
+    """
+    place, found, last, size = at + step, 0, at, 0
+    while not _is_closed(row, reading, place) and found <= MAX_MISHEARD:
+        here = _misheard(reading, place, step)
+        if not here and reading.words[place].kind != "filler":
+            break
+        found += here > 0
+        place += step * (here or 1)
+        last, size = (place - step, here) if here else (last, size)
+    if 0 < found <= MAX_MISHEARD and (_is_closed(row, reading, place) or step < 0 and _is_led(reading, last, size)):
+        while 0 <= place < len(row) and not row[place] and reading.words[place].kind == "digits":
+            last, place = place, place + step
+        for near in range(min(at, last), max(at, last) + 1):
+            row[near] = row[near] or row[at]
 
 
-def _neighbour(row: Sequence[str], reading: Reading, at: int, step: int) -> int | None:
-    """Find the far end of the digits on one side of a word: outside the turn at its edge, None where talk stands."""
-    place, found = at + step, None
-    while 0 <= place < len(row) and (row[place] in _DIGIT_TYPES or reading.words[place].kind in ("filler", "digits")):
-        found = place if reading.words[place].kind != "filler" else found
-        place += step
-    if found is not None:
-        return found
-    return None if 0 <= place < len(row) else place
+def _misheard(reading: Reading, at: int, step: int) -> int:
+    """Say how many words from one on, 0 to 2, sound like a number word."""
+    word, language = reading.words[at], reading.language
+    if word.kind not in ("word", "maybe") or word.norm in language.number_openers:
+        return 0
+    beside = at + step
+    if 0 <= beside < len(reading.words) and reading.words[beside].kind in ("word", "maybe"):
+        joined = "".join(reading.norms[min(at, beside) : max(at, beside) + 1])
+        if sounds_like_number(joined, language):
+            return 2
+    is_cut = not reading.is_final and at == len(reading.words) - 1 and word.norm not in language.ordinary
+    is_doubtful = word.kind == "maybe" and word.atoms[0].kind in DOUBTFUL
+    return int(is_cut or is_doubtful or sounds_like_number(word.norm, language))
+
+
+def _is_closed(row: Sequence[str], reading: Reading, at: int) -> bool:
+    """Say whether an edge, digits or a label stand somewhere."""
+    if not 0 <= at < len(row):
+        return True
+    if row[at] or reading.words[at].kind == "digits":
+        return True
+    return any(label.first <= at <= label.last for label in reading.labels)
+
+
+def _is_led(reading: Reading, at: int, size: int) -> bool:
+    """Say whether misheard words stand behind a filler; a single one may be `for` or `to` there."""
+    is_range = any(atom.kind == "range" for atom in reading.words[at].atoms)
+    before = reading.words[at - 1] if at else None
+    is_led = before is not None and (before.kind == "filler" or before.norm in reading.language.number_openers)
+    return is_led and (size > 1 or not is_range)
 
 
 def _mask_dates(masks: Masks, readings: Sequence[Reading], numbers: Numbers) -> None:
     for turn, reading in enumerate(readings):
-        for first, last in reading.dates:
-            kind = numbers.date_kind(turn, first)
+        for date in reading.dates:
+            kind = numbers.date_kind(turn, date)
             if kind:
-                _fill(masks[turn], first, last, kind)
+                _fill(masks[turn], date.first, date.last, kind)
 
 
-def _mask_tails(masks: Masks, readings: Sequence[Reading]) -> None:
+def _mask_tails(masks: Masks, readings: Sequence[Reading], judged: Iterable[Judged], numbers: Numbers) -> None:
     """Hold back digits at the end of a partial: the next word may be a digit too, or `dollars`."""
+    cold = {(row.run.last_turn, row.run.places[-1][1]) for row in judged if numbers.is_cold(row)}
     for turn, reading in enumerate(readings):
         if not reading.is_final and reading.pieces and reading.pieces[-1].is_tail:
             words = reading.pieces[-1].words
-            for at in range(words[0], words[-1] + 1):
-                masks[turn][at] = masks[turn][at] or "PII"
+            if (turn, words[-1]) not in cold:
+                for at in range(words[0], words[-1] + 1):
+                    masks[turn][at] = masks[turn][at] or "PII"
 
 
 def _opens(readings: Sequence[Reading], judged: Iterable[Judged]) -> list[Open]:

@@ -6,6 +6,7 @@ Owns which words make one number. What the number is, `numbers` decides.
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
+from pipeline.redaction.checks import find_card
 from pipeline.redaction.reading import Piece, Reading
 from pipeline.redaction.words import DOUBTFUL, Atom, decode
 from topics.records import TRACKS
@@ -43,6 +44,11 @@ class Run:
         """Say whether nothing but fillers follows in its last turn."""
         return self.pieces[-1][1].is_tail
 
+    @property
+    def is_open(self) -> bool:
+        """Say whether a label or nothing leads to it; see `Piece`."""
+        return self.pieces[0][1].is_open
+
     def add(self, turn: int, piece: Piece, reading: Reading) -> None:
         """Append a piece that continues the number."""
         self.pieces.append((turn, piece))
@@ -52,6 +58,11 @@ class Run:
                 self.atoms.append(atom)
                 self.places.append((turn, at))
         self.end_ms = reading.ends[piece.words[-1]]
+
+    def is_card(self) -> bool:
+        """Say whether its digits so far are a whole card."""
+        text = "".join(digit for digit, _ in decode(self.atoms))
+        return find_card(text) == (0, len(text))
 
     def close(self) -> None:
         """Decode the digits once all pieces are there."""
@@ -102,6 +113,8 @@ def _continues(readings: Sequence[Reading], run: Run, turn: int, piece: Piece) -
     between = readings[run.last_turn + 1 : turn]
     if _has_question(between) or _is_sealed(readings, run):
         return False
+    if len(piece.words) == 1 and not piece.is_tail and run.is_card():
+        return False
     return sum(reading.content for reading in between) <= MAX_TALK or len(run.places) > 2 or len(piece.words) > 1
 
 
@@ -126,5 +139,6 @@ def _is_bridged(reading: Reading, before: Piece, piece: Piece) -> bool:
         and len(between) == 1
         and between[0].kind == "word"
         and between[0].norm not in reading.language.ordinary
+        and not any(first <= label.last < last for label in reading.labels)
         and not any(reading.words[at].ends_sentence for at in range(before.words[-1], last))
     )

@@ -10,8 +10,11 @@ from typing import Final
 from pipeline.redaction.digits import Run
 from pipeline.redaction.languages import Language
 from pipeline.redaction.reading import Reading
+from pipeline.redaction.words import sounds_like_number
 
 MAX_AMOUNT_DIGITS: Final = 7
+MAX_DESIGNATOR: Final = 4  # digits of a model behind a letter; of others fewer
+UNSPLIT_DIGITS: Final = 2  # of an amount whose unit stands in the next turn
 MAX_BEFORE: Final = 4  # words back to "pay" or "at"
 YEARS: Final = (1900, 2099)
 
@@ -34,12 +37,15 @@ def words_after(run: Run, readings: Sequence[Reading]) -> list[str]:
     return found
 
 
-def is_measured(run: Run, readings: Sequence[Reading]) -> bool:
-    """Say whether a unit follows: dollars, minutes, percent, months."""
+def is_measured(run: Run, readings: Sequence[Reading], *, is_answer: bool) -> bool:
+    """Say whether a unit follows: dollars, minutes, percent, months; `night` in an answer may be a nine."""
     after = words_after(run, readings)
     if not after or run.certain > MAX_AMOUNT_DIGITS:
         return False
     language = readings[run.turn].language
+    is_split = run.is_tail and readings[run.places[-1][0]].norms[run.places[-1][1] + 1 :] == []
+    if is_answer and (is_split or sounds_like_number(after[0], language)) or is_split and run.certain > UNSPLIT_DIGITS:
+        return False
     return after[0] in language.measures or (
         after[0] in language.per_words and after[1:] != [] and after[1] in language.per_units
     )
@@ -49,6 +55,15 @@ def is_pronoun(run: Run, readings: Sequence[Reading]) -> bool:
     """Say whether a single `one` stands for a thing."""
     before = words_before(run, readings)
     return len(run.text) == 1 and bool(before) and before[0] in readings[run.turn].language.before_pronouns
+
+
+def is_designator(run: Run, readings: Sequence[Reading]) -> bool:
+    """Say whether a short number is part of the talk that it stands in, as in "the boeing 747"."""
+    if run.is_open or run.certain > MAX_DESIGNATOR:
+        return False
+    turn, at = run.places[0]
+    is_lettered = at > 0 and readings[turn].language.is_letter(readings[turn].norms[at - 1])
+    return run.certain < MAX_DESIGNATOR or is_lettered and not run.is_tail
 
 
 def is_saying(run: Run, readings: Sequence[Reading]) -> bool:
@@ -104,7 +119,8 @@ def _is_quantity(run: Run) -> bool:
 
 
 def _is_price(run: Run, language: Language, before: list[str]) -> bool:
-    """Forty nine ninety nine, after `pay` or `costs`."""
+    """Forty nine ninety nine, after `pay` or `costs`, or within talk where the cents are usual ones."""
     kinds = [atom.kind for atom in run.atoms]
     is_spoken = len(run.text) <= 4 and kinds[0] in ("tens", "teen") and len(kinds) <= 4
-    return is_spoken and any(word in language.amount_words for word in before)
+    is_usual = not run.is_open and len(run.text) == 4 and kinds[-1] != "numeral" and run.text[-1] in "059"
+    return is_spoken and (is_usual or any(word in language.amount_words for word in before))

@@ -16,8 +16,8 @@ from pipeline.redaction.checks import (
     may_start_card,
 )
 from pipeline.redaction.digits import Run
-from pipeline.redaction.explain import is_everyday, is_measured, is_pronoun, is_saying
-from pipeline.redaction.reading import Label, Reading
+from pipeline.redaction.explain import is_designator, is_everyday, is_measured, is_pronoun, is_saying
+from pipeline.redaction.reading import Date, Label, Reading
 
 LABEL_MS: Final = 30_000  # how long a question stays open
 UNEXPLAINED: Final = 3  # digits from which a number without explanation is masked
@@ -26,6 +26,10 @@ MAX_NEUTRAL: Final = 12  # digits of an order number
 HELD_NEUTRAL: Final = 5  # digits from which an answer that may start a card waits for the horizon
 DATE_TURNS: Final = 4  # turns after the question in which date words answer it
 CARD_LIKE: Final = 12  # digits of a masked number that a card may be of which one was not heard
+MOVED_ON: Final = 24  # words of talk after a question behind which a short number does not answer it
+ADJACENT: Final = 4  # words of talk between a question and an answer that stands in a sentence
+ANNOUNCED: Final = 2  # words behind a label with which its speaker announces a number of the next turn
+OVERLAP_MS: Final = 1_000  # an answer may begin before its question has ended
 TRAILING_WORDS: Final = 6  # "... is my card number"
 
 
@@ -86,17 +90,45 @@ class Numbers:
         self._join_cards()
         return self.judged
 
-    def date_kind(self, turn: int, at: int) -> str:
+    def date_kind(self, turn: int, date: Date) -> str:
         """Say whether date words answer a question for a date of birth or an expiry; `` where they stay."""
-        start_ms = self._readings[turn].starts[at]
-        for row in reversed(self._labels[: bisect_right(self._times, start_ms)]):
+        reading = self._readings[turn]
+        start_ms = reading.starts[date.first]
+        for row in reversed(self._labels[: bisect_right(self._times, start_ms + OVERLAP_MS)]):
             if row.at_ms < start_ms - LABEL_MS or turn - row.turn > DATE_TURNS:
-                return ""
+                break
+            if row.turn == turn and row.label.first > date.first:
+                continue
             if _is_doubtful(row.label) and not self._has_card_talk():
                 continue
+            if row.label.kind in ("DOB", "EXPIRY"):
+                is_near = date.is_open or row.turn == turn or self._distance(row, turn) <= ADJACENT
+                return row.label.kind if is_near else ""
             if row.label.kind:
-                return row.label.kind if row.label.kind in ("DOB", "EXPIRY") else ""
-        return ""
+                break
+        if date.is_open and date.is_birth:
+            return "DOB"
+        return "EXPIRY" if date.is_open and date.is_expiry and self._follows_card(turn, start_ms) else ""
+
+    def _follows_card(self, turn: int, start_ms: int) -> bool:
+        """Say whether the speaker has just given a card."""
+        track = self._readings[turn].track
+        return any(
+            judged.type == "CREDITCARD"
+            and self._readings[judged.run.turn].track == track
+            and 0 <= start_ms - judged.run.end_ms < LABEL_MS
+            for judged in self.judged
+        )
+
+    def _is_told(self, row: Placed, run: Run) -> bool:
+        """Say whether a number stands directly behind its label: "expires two thousand thirty one"."""
+        turn, at = run.places[0]
+        return row.turn == turn and 0 < at - row.label.last <= 2
+
+    def _distance(self, row: Placed, turn: int) -> int:
+        """Count the words of talk between a label and a later turn."""
+        between = sum(reading.content for reading in self._readings[row.turn + 1 : turn])
+        return max(0, between + len(self._readings[row.turn].norms) - 1 - row.label.last)
 
     def _judge(self, run: Run) -> Judged:
         card = find_card(run.text)
@@ -107,9 +139,11 @@ class Numbers:
 
     def _kind(self, run: Run) -> tuple[str, bool]:
         """Return the type of a run that holds no card, and whether it is only held."""
-        if is_measured(run, self._readings) or is_pronoun(run, self._readings):
-            return "", False
         placed = self._label_of(run)
+        is_answer = placed is not None and self._is_answer(placed, run)
+        is_firm = is_answer and placed is not None and placed.label.kind != "" and not placed.label.is_weak
+        if is_pronoun(run, self._readings) or is_measured(run, self._readings, is_answer=is_firm):
+            return "", False
         if placed is not None and placed.label.kind == "":
             return self._neutral(run, placed)
         echo = self._echo(run)
@@ -117,20 +151,45 @@ class Numbers:
             return echo, False
         if placed is None:
             return self._unlabelled(run), False
-        needed = UNEXPLAINED if placed.label.is_weak else 2
-        if run.certain < needed and not run.is_tail:
+        if not is_answer and not self._unlabelled(run):
+            return "", False
+        is_weak = placed.label.is_weak and not (_is_doubtful(placed.label) and self._is_told(placed, run))
+        if run.certain < (UNEXPLAINED if is_weak else 2) and not run.is_tail:
             return echo, False
-        if placed.label.is_weak and run.certain >= UNEXPLAINED and is_everyday(run, self._readings):
+        if is_weak and run.certain >= UNEXPLAINED and is_everyday(run, self._readings):
             return "", False
         return self._refined(run, placed.label.kind), False
 
+    def _is_answer(self, row: Placed, run: Run) -> bool:
+        """Say whether a number stands where the value that a label names is said.
+
+        That is behind the label in its own turn, or at once behind it; later only where nothing but a lead-in stands
+        before the number and the talk has not moved on.
+        """
+        turn, at = run.places[0]
+        if row.turn == turn:
+            return run.is_open or at - row.label.last <= NEUTRAL_WORDS
+        asking = self._readings[row.turn]
+        if asking.track == self._readings[turn].track and len(asking.norms) - 1 - row.label.last > ANNOUNCED:
+            return False
+        distance = self._distance(row, turn)
+        is_adjacent = not row.label.is_weak and distance <= ADJACENT and not self._is_used(row, run)
+        return is_adjacent or run.is_open and distance <= MOVED_ON
+
+    def is_cold(self, judged: Judged) -> bool:
+        """Say whether a number at the end of a partial is part of ordinary talk, whatever follows."""
+        run = judged.run
+        return not judged.type and not run.is_open and not self._follows_secret(run)
+
     def _unlabelled(self, run: Run) -> str:
-        if run.certain < UNEXPLAINED:
+        if run.certain < UNEXPLAINED or is_designator(run, self._readings) and not self._awaits_code():
             return ""
         trailing = self._trailing(run)
         if trailing:
             return trailing
-        if (is_saying(run, self._readings) or is_everyday(run, self._readings)) and not self._follows_secret(run):
+        if (is_saying(run, self._readings) or is_everyday(run, self._readings)) and not (
+            run.is_open and self._follows_secret(run)
+        ):
             return ""
         if self._is_telephone(run):
             return "PHONE"
@@ -176,6 +235,11 @@ class Numbers:
             judged.type == "CREDITCARD" or judged.type and len(judged.run.text) >= CARD_LIKE for judged in self.judged
         )
 
+    def _awaits_code(self) -> bool:
+        """Say whether a card was given whose security code was not, so that three digits may be it."""
+        kinds = [judged.type for judged in self.judged]
+        return "CREDITCARD" in kinds and "CVV" not in kinds[kinds.index("CREDITCARD") :]
+
     def _is_answered(self, row: Placed, run: Run) -> bool:
         """Say whether a complete number of the label's type has been given since; its echo is found otherwise."""
         complete = _COMPLETE.get(row.label.kind)
@@ -209,7 +273,7 @@ class Numbers:
 
     def _echo(self, run: Run) -> str:
         """Find the secret that a short run repeats or continues: at least two digits, soon after the other side."""
-        if run.certain < 2:
+        if run.certain < 2 or run.certain <= UNEXPLAINED and not run.is_open:
             return ""
         for judged in reversed(self.judged):
             if run.start_ms - judged.run.end_ms > LABEL_MS // 2:
@@ -234,7 +298,7 @@ class Numbers:
                 self._join_from(rows[first:], row.run.start_ms)
 
     def _joins(self, row: Judged) -> bool:
-        return len(row.run.text) < 13 and (bool(row.type) or row.run.certain >= 2)
+        return len(row.run.text) < 13 and (bool(row.type) or row.run.certain >= 2 and row.run.is_open)
 
     def _join_from(self, rows: list[Judged], start_ms: int) -> None:
         text = ""
@@ -253,8 +317,8 @@ _COMPLETE: Final = {"CREDITCARD": 13, "SSN": 9, "ROUTING": 9, "PHONE": 10, "CVV"
 
 
 def _is_doubtful(label: Label) -> bool:
-    """Say whether a contract may be meant: "expires", "valid until"."""
-    return label.kind == "EXPIRY" and label.is_weak
+    """Say whether something else than a card may be meant: "valid until", "on the back"."""
+    return label.kind in ("CVV", "EXPIRY") and label.is_weak
 
 
 def _around_card(run: Run, card: tuple[int, int]) -> list[str]:

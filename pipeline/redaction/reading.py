@@ -3,17 +3,21 @@
 Owns everything that one turn's words tell alone; `digits` joins the pieces of several turns.
 """
 
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
 from functools import cache
 from typing import Final, NamedTuple
 
 from pipeline.redaction.languages import ENGLISH, Language
-from pipeline.redaction.words import DOUBTFUL, Lexeme, is_nearly_number, word_reader
+from pipeline.redaction.words import DOUBTFUL, Lexeme, decode, is_nearly_number, mend, word_reader
 from topics.records import Track
 
 OUTRANKED_WORDS: Final = 6  # words behind a firm phrase in which a vague one adds nothing
 DATE_GAP: Final = 2  # words such as "of the" between parts of a date
+_MONTH_YEAR: Final = re.compile(r"(0?[1-9]|1[0-2])/(20)?[2-4]\d")
+YEAR_DIGITS: Final = 4
+BIRTHS: Final = (1900, 2015)  # years; dates of later ones are mostly deliveries and bills
 MAX_FILLERS: Final = 6  # between two digits of one piece; more is talk
 
 
@@ -25,11 +29,14 @@ class Piece:
         words: indexes of the words that carry digits, ascending.
         is_head: nothing but fillers stands before it in the turn, and it may continue an earlier turn's number.
         is_tail: nothing but fillers stands after it.
+        is_open: nothing but what leads to a value stands between it and a label or the start of the sentence; other
+            numbers are part of the talk that they stand in: "the boeing seven forty seven".
     """
 
     words: tuple[int, ...]
     is_head: bool
     is_tail: bool
+    is_open: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,6 +65,22 @@ class Spelt(NamedTuple):
     text: str
 
 
+class Date(NamedTuple):
+    """A group of date words: the first and the last of them.
+
+    Attributes:
+        is_open: as of a `Piece`.
+        is_expiry: month and year alone.
+        is_birth: day, month and a year in which a caller may be born.
+    """
+
+    first: int
+    last: int
+    is_open: bool
+    is_expiry: bool
+    is_birth: bool
+
+
 @dataclass(slots=True)
 class Reading:
     """One turn as the detector sees it. Times are milliseconds of the contact; all lists have one entry a word."""
@@ -79,7 +102,7 @@ class Reading:
     norms: list[str]
     said: frozenset[str]  # the words, and what they are without the 's of a genitive
     carriers: list[tuple[int, str]]  # last word of each phrase that a name may follow, `strong` or `weak`
-    dates: list[tuple[int, int]]  # groups of date words, first and last
+    dates: list[Date]
     language: Language
     found: tuple[tuple[int, int, str], ...] = ()  # what plug-ins found: first word, last word, type
     # Filled by those who look at the turn first: a window is decided again with each turn.
@@ -104,6 +127,7 @@ def reader(language: Language) -> Read:
     ) -> Reading:
         words = [read(text) for text in texts]
         _fill(words, tables.fillers)
+        mend(words, language)
         norms = [word.norm for word in words]
         mail_words = [at for at, norm in enumerate(norms) if norm in language.mail_labels]
         labels = list(_labels(norms, language))
@@ -113,7 +137,7 @@ def reader(language: Language) -> Read:
             starts=starts,
             ends=ends,
             words=words,
-            pieces=list(_pieces(words, language)),
+            pieces=_pieces(words, language, labels),
             labels=labels,
             asks_mail=mail_words[-1] if mail_words else None,
             asks_name=any(True for _ in phrases(norms, tables.name_questions)),
@@ -208,13 +232,46 @@ def _looks_like_domain(norm: str) -> bool:
     return "." in norm and norm.rpartition(".")[2].isalpha() and len(norm.rpartition(".")[2]) >= 2
 
 
-def _pieces(words: list[Lexeme], language: Language) -> Iterator[Piece]:
-    """Cut a turn into pieces of digits."""
+def _pieces(words: list[Lexeme], language: Language, labels: Sequence[Label]) -> list[Piece]:
+    """Cut a turn into pieces of digits; the words of a firm label are none: "the three digits on the back"."""
+    if not any(word.atoms for word in words):
+        return []
+    named = _named(labels)
+    found: list[Piece] = []
+    for part, is_head, is_tail in _parts(words, language, named):
+        first = found[-1].is_open if found else True
+        found.append(Piece(part, is_head, is_tail, _is_open(words, language, labels, part[0], first)))
+    return found
+
+
+def _is_open(words: list[Lexeme], language: Language, labels: Sequence[Label], at: int, is_open: bool) -> bool:
+    """Say whether a number is led to by a label or by nothing; `is_open` says it of the number before."""
+    for place in range(at - 1, -1, -1):
+        word = words[place]
+        if word.ends_sentence or any(label.first <= place <= label.last for label in labels):
+            return True
+        if word.kind == "digits":
+            return is_open
+        is_misheard = word.norm not in language.ordinary and is_nearly_number(word.norm, language)
+        if word.kind != "filler" and word.norm not in language.number_openers and not is_misheard:
+            return False
+    return True
+
+
+def _named(labels: Sequence[Label]) -> frozenset[int]:
+    """Return the words of firm labels."""
+    return frozenset(at for label in labels if not label.is_weak for at in range(label.first, label.last + 1))
+
+
+_Part = tuple[tuple[int, ...], bool, bool]  # words of a piece, is_head, is_tail
+
+
+def _parts(words: list[Lexeme], language: Language, named: Set[int]) -> Iterator[_Part]:
     inside: list[int] = []
     fillers = 0
     is_head = True  # nothing but fillers since the turn began, when `inside` opened
     for at, word in enumerate(words):
-        if word.atoms and word.kind != "date" and not _is_counted(words, language, at):
+        if word.atoms and word.kind != "date" and at not in named and not _is_counted(words, language, at):
             inside.append(at)
             fillers = 0
             continue
@@ -228,8 +285,15 @@ def _pieces(words: list[Lexeme], language: Language) -> Iterator[Piece]:
 
 def _is_slip(words: list[Lexeme], language: Language, at: int) -> bool:
     """Say whether a word between digits is nearly a number word: it is taken for one that was misheard."""
-    is_between = 0 < at < len(words) - 1 and words[at - 1].kind == "digits" and words[at + 1].kind == "digits"
-    return is_between and words[at].kind == "word" and is_nearly_number(words[at].norm, language)
+    if not 0 < at < len(words) - 1:
+        return False
+    is_begun = words[at - 1].kind == "digits" or any(atom.kind == "multiplier" for atom in words[at - 1].atoms)
+    return (
+        is_begun
+        and words[at + 1].kind == "digits"
+        and words[at].kind == "word"
+        and is_nearly_number(words[at].norm, language)
+    )
 
 
 def _is_counted(words: list[Lexeme], language: Language, at: int) -> bool:
@@ -244,7 +308,7 @@ def _is_counted(words: list[Lexeme], language: Language, at: int) -> bool:
 
 def _closed(
     words: list[Lexeme], language: Language, inside: list[int], is_head: bool, is_tail: bool
-) -> Iterator[Piece]:
+) -> Iterator[_Part]:
     """Split at doubtful words that are no digits, then trim the ends."""
     part: list[int] = []
     for place, at in enumerate(inside):
@@ -273,15 +337,17 @@ def _is_single(word: Lexeme | None) -> bool:
     return kind in ("unit", "multiplier", *DOUBTFUL) or kind == "numeral" and (len(value) == 1 or len(value) >= 3)
 
 
-def _trimmed(words: list[Lexeme], language: Language, part: list[int], is_head: bool, is_tail: bool) -> Iterator[Piece]:
-    """Drop doubtful words at an edge that no neighbouring turn can make digits."""
+def _trimmed(words: list[Lexeme], language: Language, part: list[int], is_head: bool, is_tail: bool) -> Iterator[_Part]:
+    """Drop doubtful words at an edge that no neighbouring turn can make digits; "for it" is none either."""
+    while len(part) > 1 and part[-1] + 1 < len(words) and _atom(words, part[-1]) == "range":
+        part = part[:-1]
     while part and not is_tail and _atom(words, part[-1]) in ("multiplier", *DOUBTFUL):
         part = part[:-1]
     while part and not is_head and _atom(words, part[0]) in ("scale", "hundred", "plural", *DOUBTFUL):
         part = part[1:]
     has_digits = any(words[at].kind == "digits" for at in part)
     if part and (has_digits or is_tail) and not _is_pronoun(words, language, part):
-        yield Piece(tuple(part), is_head and not (_is_measured(words, language, part) and len(part) <= 2), is_tail)
+        yield tuple(part), is_head and not (_is_measured(words, language, part) and len(part) <= 2), is_tail
 
 
 def _is_pronoun(words: list[Lexeme], language: Language, part: list[int]) -> bool:
@@ -302,25 +368,35 @@ def _atom(words: list[Lexeme], at: int) -> str:
     return words[at].atoms[0].kind if words[at].kind == "maybe" else "digits"
 
 
-def _dates(words: list[Lexeme], language: Language, labels: Sequence[Label]) -> Iterator[tuple[int, int]]:
+def _dates(words: list[Lexeme], language: Language, labels: Sequence[Label]) -> Iterator[Date]:
     """Find groups of date words: months, ordinals and written dates, with digits between and beside them."""
     inside: list[int] = []
+    named = _named(labels)
     for at, word in enumerate(words):
-        if word.kind in ("month", "ordinal", "date", "digits"):
+        if word.kind in ("month", "ordinal", "date", "digits") and at not in named:
             is_named = inside and any(inside[-1] < label.last < at for label in labels)
             if inside and (is_named or at - inside[-1] > DATE_GAP + 1):
-                yield from _dated(words, language, inside)
+                yield from _dated(words, language, labels, inside)
                 inside = []
             inside.append(at)
-    yield from _dated(words, language, inside)
+    yield from _dated(words, language, labels, inside)
 
 
-def _dated(words: list[Lexeme], language: Language, inside: list[int]) -> Iterator[tuple[int, int]]:
+def _dated(words: list[Lexeme], language: Language, labels: Sequence[Label], inside: list[int]) -> Iterator[Date]:
     kinds = {words[at].kind for at in inside}
-    if "date" in kinds or (
-        "month" in kinds and (len(inside) > 1 or words[inside[0]].norm not in language.doubtful_months)
-    ):
-        yield inside[0], inside[-1]
+    is_named = "month" in kinds and (len(inside) > 1 or words[inside[0]].norm not in language.doubtful_months)
+    if "date" in kinds or is_named or "ordinal" in kinds and "digits" in kinds:
+        is_written = len(inside) == 1 and bool(_MONTH_YEAR.fullmatch(words[inside[0]].norm))
+        is_expiry = is_written or is_named and len(inside) > 1 and kinds == {"month", "digits"}
+        is_open = _is_open(words, language, labels, inside[0], True)
+        yield Date(inside[0], inside[-1], is_open, is_expiry, _is_birth(words, inside, kinds))
+
+
+def _is_birth(words: list[Lexeme], inside: list[int], kinds: Set[str]) -> bool:
+    digits = "".join(digit for digit, _ in decode([atom for at in inside for atom in words[at].atoms]))
+    has_day = "month" in kinds and (len(digits) > YEAR_DIGITS or "ordinal" in kinds and len(digits) == YEAR_DIGITS)
+    is_whole = has_day or "date" in kinds and len(digits) > YEAR_DIGITS
+    return is_whole and BIRTHS[0] <= int(digits[-YEAR_DIGITS:]) <= BIRTHS[1]
 
 
 read_turn: Final = reader(ENGLISH)

@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "cf857c995a4c"
+DETECTOR: Final = "5b403103bfaf"

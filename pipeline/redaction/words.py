@@ -4,21 +4,26 @@ Owns the reading of one word. What a row of words means is for `digits`, `contex
 """
 
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cache, lru_cache
 from typing import Final, Literal, NamedTuple, cast
 
 from pipeline.redaction.languages import ENGLISH, Language
 
-AtomKind = Literal["unit", "teen", "tens", "hundred", "scale", "multiplier", "plural", "numeral", "range", "misheard"]
+AtomKind = Literal[
+    "unit", "teen", "tens", "hundred", "scale", "multiplier", "plural", "numeral", "range", "misheard", "part"
+]
 DOUBTFUL: Final = ("range", "misheard")  # words that an ASR writes for a digit
 # `digits` always counts; `maybe` counts beside digits; `amount`, `date`, `ordinal` and `month` explain digits.
 WordKind = Literal["word", "filler", "digits", "maybe", "amount", "date", "ordinal", "month"]
 
 
 class Atom(NamedTuple):
-    """A part of a spoken or written number; `value` is its digits, or how often a multiplier repeats."""
+    """A part of a spoken or written number; `value` is its digits, or how often a multiplier repeats.
+
+    A `part` is the first half of a word that an ASR has cut: it has no digits, its other half has them.
+    """
 
     kind: AtomKind
     value: str
@@ -37,6 +42,8 @@ class Lexeme:
 _PUNCTUATION: Final = " .,?!;:\"'()[]{}<>…*#“”‘’¿¡«»"
 _DATE: Final = re.compile(r"\d{1,2}[/-]\d{1,2}[/-](\d{2}|\d{4})|\d{4}-\d{2}-\d{2}|(0?[1-9]|1[0-2])/(\d{2}|\d{4})")
 _LEAST_NEAR: Final = 4  # letters of a word that may be a misheard number
+_LEAST_SOUND: Final = 2  # letters of a part of a number word
+_LEAST_NEAR_SOUND: Final = 3  # sounds of a word of which one may be another
 _REMEMBERED: Final = 16_384  # readings of words that no table has
 _NUMERAL: Final = re.compile(r"\+?[\d][\d,.\-/()+_ ]*")
 
@@ -49,6 +56,7 @@ class _Known(NamedTuple):
     number_parts: frozenset[str]
     shapes: tuple[tuple[WordKind, re.Pattern[str]], ...]
     digits: tuple[tuple[str, str], ...]  # words of one number and its digits
+    halves: Mapping[tuple[str, str], Lexeme]  # a number word cut in two, and its reading
 
 
 @cache
@@ -73,6 +81,7 @@ def _known(language: Language) -> _Known:
             *language.teens.items(),
             *((word, value + "0") for word, value in language.tens.items()),
         ),
+        _halves(inside, (*language.units, *language.teens, *language.tens)),
     )
 
 
@@ -159,6 +168,22 @@ def _joined(norm: str, tables: _Known) -> Sequence[str]:
     return ()
 
 
+def mend(words: list[Lexeme], language: Language) -> None:
+    """Read a number word that an ASR has cut in two: `eigh ty`, `seven teen`; changes the list."""
+    parts = _known(language).halves
+    for at, word in enumerate(words[:-1]):
+        following = words[at + 1]
+        whole = parts.get((word.norm, following.norm))
+        if whole is not None and word.kind != "filler":
+            words[at] = replace(word, kind="digits", atoms=(Atom("part", ""),))
+            words[at + 1] = replace(following, kind="digits", atoms=whole.atoms)
+
+
+def _halves(inside: Mapping[str, Lexeme], words: Iterable[str]) -> dict[tuple[str, str], Lexeme]:
+    """Return every way to cut a number word into two of at least two letters."""
+    return {(word[:at], word[at:]): inside[word] for word in words for at in range(2, len(word) - 1)}
+
+
 def _near(norm: str, tables: _Known) -> str:
     """Return the digits of the number word that a word differs from by one letter, such as `hive`; empty for others.
 
@@ -182,6 +207,33 @@ def is_nearly_number(norm: str, language: Language) -> bool:
         and sum(a != b for a, b in zip(word, norm, strict=True)) <= 2
         for word, _ in _known(language).digits
     )
+
+
+@lru_cache(_REMEMBERED)
+def sounds_like_number(norm: str, language: Language) -> bool:
+    """Say whether a word sounds almost like a number word, or is the begin or the end of one.
+
+    That holds of many everyday words (`then`, `line`): it counts only where nothing but digits can stand.
+    """
+    if len(norm) < _LEAST_SOUND or not norm.isalpha():
+        return False
+    sound, is_part = _sound(norm, language), norm not in language.ordinary
+    return is_nearly_number(norm, language) or any(
+        _is_one_sound_off(sound, _sound(word, language)) or is_part and (word.startswith(norm) or word.endswith(norm))
+        for word, _ in _known(language).digits
+    )
+
+
+def _is_one_sound_off(one: str, other: str) -> bool:
+    return one == other or min(len(one), len(other)) >= _LEAST_NEAR_SOUND and is_one_letter_off(one, other)
+
+
+@lru_cache(_REMEMBERED)
+def _sound(norm: str, language: Language) -> str:
+    """Write a word roughly as it is said; each letter of the result is one sound."""
+    for pattern, sound in language.sounds.items():
+        norm = re.sub(pattern, sound, norm)
+    return norm
 
 
 def is_one_letter_off(one: str, other: str) -> bool:

@@ -49,6 +49,7 @@ class Language:
         weak_labels: phrases that say little by themselves; a firmer one just before outranks them.
         no_labels: phrases that are no label although they start with one.
         telling_words: "... is my card number"; `owning_words` too.
+        number_openers: words beside fillers that may stand between a label, or the start of a sentence, and its number.
         mail_labels: what asks for or announces an e-mail address.
         at_words: `at`, which may be a place; `sure_at_words` are the sign alone.
         domain_dots: what stands before a top domain; `domain_joints` keep a domain going.
@@ -82,6 +83,7 @@ class Language:
         hundreds: words that are hundreds of their own.
         scales: the zeros of a word; with a leading 1 what it says where no number stands before it.
         substitutes: what an ASR writes for a digit.
+        sounds: by regular expression of letters how they are said, in the order in which they are replaced.
     """
 
     names: tuple[str, ...]
@@ -111,6 +113,7 @@ class Language:
     no_labels: Phrases
     telling_words: Words
     owning_words: Words
+    number_openers: Words
     mail_labels: Words
     at_words: Words
     sure_at_words: Words
@@ -165,6 +168,7 @@ class Language:
     multipliers: Table = field(repr=False)
     scales: Table = field(repr=False)
     substitutes: Table = field(repr=False)
+    sounds: Table = field(repr=False)
     labels: Mapping[str, Phrases] = field(repr=False)
 
     @cached_property
