@@ -33,6 +33,7 @@ from pipeline.topology import STAGES, Stage, group_names, group_of
 from topics import generations
 
 if TYPE_CHECKING:  # it imports faust, which is an extra, and botocore, which takes its time
+    from connectors.gateway.review.people import Person
     from connectors.kvs.account import Account
     from connectors.objects import Place
     from pipeline.engines.faust import FaustWorker
@@ -126,9 +127,9 @@ def check_group(settings: Settings, group: str) -> None:
     """Refuse a group that does not exist or lacks what it needs, before any process of it starts.
 
     Raises:
-        InputError: the name is none of `GROUPS`, a store's address is not set, the feeds' or profiles' file is
-            wrong, the recogniser is unknown, the engine cannot run, the bucket, keys or AWS credentials are missing, or
-            the key of receipts is none.
+        InputError: the name is none of `GROUPS`, a store's address is not set, the feeds', profiles' or reviewers' file
+            is wrong, the recogniser is unknown, the engine cannot run, the bucket, keys or AWS credentials are missing,
+            or the key of receipts is none.
     """
     if group not in GROUPS:
         raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
@@ -136,18 +137,24 @@ def check_group(settings: Settings, group: str) -> None:
         _feeds(settings)
     if group in (*SINKS, GATEWAY) or group in group_names() and "redaction" in _names(group):
         gate(settings)
+    if group == GATEWAY:
+        _reviewers(settings)
     if group in _ADDRESSES:
         _required(settings, _ADDRESSES[group])
     if group in group_names():
-        check_engine(settings)
-        if settings.redaction_profiles:
-            _profiles(settings)
-        if "asr" in group_of(group).services:
-            recognisers.check(settings)
-        if "kvs" in group_of(group).services:
-            _account(settings)
-        if "objects" in group_of(group).services:
-            place(settings)
+        _check_stages(settings, group)
+
+
+def _check_stages(settings: Settings, group: str) -> None:
+    check_engine(settings)
+    if settings.redaction_profiles:
+        _profiles(settings)
+    if "asr" in group_of(group).services:
+        recognisers.check(settings)
+    if "kvs" in group_of(group).services:
+        _account(settings)
+    if "objects" in group_of(group).services:
+        place(settings)
 
 
 def _names(group: str) -> tuple[str, ...]:
@@ -291,7 +298,19 @@ def _gateway(settings: Settings) -> Callable[[Callable[[int], None]], Awaitable[
         settings.redis_url.get_secret_value() or None,
         gate(settings),
         settings.gateway_port,
+        _reviewers(settings),
     )
+
+
+def _reviewers(settings: Settings) -> "tuple[Person, ...]":
+    """Return who may review.
+
+    Raises:
+        InputError: their file cannot be read or has a mistake.
+    """
+    from connectors.gateway.review import people
+
+    return people.load(Path(settings.reviewers)) if settings.reviewers else ()
 
 
 def _listener(settings: Settings) -> Service:

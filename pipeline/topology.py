@@ -69,7 +69,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "redaction",
         "language",
-        ("transcript.raw", "guidance.drafts", "redaction.commands"),
+        ("transcript.raw", "guidance.drafts", "redaction.commands", "redaction.verifications"),
         ("transcript.redacted", "audio.redactions", "redaction.receipts", "guidance"),
         Redactor,
     ),
@@ -86,7 +86,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "verification",
         "verification",
-        ("transcript.redacted", "audio.redactions"),
+        ("transcript.redacted", "audio.redactions", "redaction.reviews"),
         ("redaction.commands", "redaction.verifications"),
         Verification,
     ),

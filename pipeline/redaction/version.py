@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "5992e802befc"
+DETECTOR: Final = "e6c6385cdcca"

@@ -3,7 +3,8 @@
 Owns when a turn is looked at and what becomes of a finding; what counts as one is decided in `pipeline.verification`.
 A turn is looked at once redaction has decided about it: its text by `rescan`, together with the talk around it, and
 that each masked run of words is covered in the audio. What is found becomes a command: `redaction` is the only writer
-of transcripts. The turn that it writes again is looked at again; what two commands have not mended waits for a person.
+of transcripts. The turn that it writes again is looked at again; what two commands have not mended waits for a person,
+whose decision ends the wait: what they have marked becomes commands, and nothing is looked at again.
 """
 
 from bisect import insort
@@ -23,6 +24,8 @@ from topics.records import (
     RedactedTurn,
     RedactionCommand,
     RedactionVerification,
+    ReviewDecision,
+    Suspect,
     TextSpan,
     Watermark,
 )
@@ -47,6 +50,8 @@ class VerificationState:
         checked: turns that have left the window.
         found: values that redaction had left.
         unmended: turns that two commands have not mended.
+        suspects: what is suspected in them.
+        review: what a person has decided; empty before.
     """
 
     turns: list[RedactedTurn] = field(default_factory=list)
@@ -58,6 +63,8 @@ class VerificationState:
     checked: int = 0
     found: int = 0
     unmended: list[str] = field(default_factory=list)
+    suspects: dict[str, tuple[TextSpan, ...]] = field(default_factory=dict)
+    review: Literal["", "approved", "rejected"] = ""
     is_said: bool = False
     is_decided: bool = False
     told: tuple[int, int] | None = None
@@ -79,6 +86,7 @@ class Verification(Machine[VerificationState]):
         Raises:
             RecordRefused: the record is of a type that this stage does not read.
         """
+        commands: list[Record] = []
         match record:
             case RedactedTurn():
                 _take(state, record)
@@ -90,11 +98,17 @@ class Verification(Machine[VerificationState]):
                 state.is_decided = state.is_decided or record.is_end
             case Watermark():
                 state.is_said = state.is_said or record.is_end
+            case ReviewDecision():
+                commands += _reviewed(state, record)
             case _:
                 raise RecordRefused("verification does not read this type")
-        commands = list(_look(state))
+        commands += _look(state)
         _forget(state)
         return [*commands, *_verdict(state, record)]
+
+    def awaits(self, state: VerificationState) -> bool:
+        """Say whether a person has to decide."""
+        return state.told is not None and state.told[1] > 0
 
 
 def _take(state: VerificationState, turn: RedactedTurn) -> None:
@@ -140,6 +154,8 @@ def _uncovered(state: VerificationState, turn: RedactedTurn) -> Iterator[TextSpa
 
 
 def _corrected(state: VerificationState, turn: RedactedTurn, masks: tuple[TextSpan, ...]) -> Iterator[Record]:
+    if state.review:
+        return
     if not masks:
         if turn.turn_id in state.unmended:
             state.unmended.remove(turn.turn_id)
@@ -147,11 +163,33 @@ def _corrected(state: VerificationState, turn: RedactedTurn, masks: tuple[TextSp
     sent, _ = state.commands.get(turn.turn_id, (0, 0))
     if sent >= COMMANDS:
         state.unmended = [*state.unmended, turn.turn_id][-MAX_TURNS:]
+        state.suspects[turn.turn_id] = masks
+        state.suspects = {turn_id: state.suspects[turn_id] for turn_id in state.unmended}
         return
     state.found += len(masks) if sent == 0 else 0
     state.commands[turn.turn_id] = sent + 1, turn.redaction_rev
     audio = state.audio.get(turn.turn_id, ())
     yield RedactionCommand(turn.tenant, turn.contact_id, turn.leg, turn, audio, masks)
+
+
+def _reviewed(state: VerificationState, decision: ReviewDecision) -> Iterator[Record]:
+    """Take what a person has decided, once; one who decides after another decides nothing."""
+    if state.review or not state.unmended or state.told is None:
+        return
+    state.review = decision.decision
+    state.unmended.clear()
+    state.suspects.clear()
+    for correction in decision.corrections:
+        turn_id = correction.turn.turn_id
+        if all(known.turn_id != turn_id for known in state.turns):
+            state.checked -= 1  # it comes back from what was checked
+        _take(state, correction.turn)
+        turn = next(known for known in state.turns if known.turn_id == turn_id)
+        audio = state.audio.setdefault(turn_id, correction.audio)
+        state.looked[turn_id] = turn.rev, turn.redaction_rev
+        state.commands[turn_id] = COMMANDS, turn.redaction_rev
+        state.found += len(correction.masks)
+        yield RedactionCommand(turn.tenant, turn.contact_id, turn.leg, turn, audio, correction.masks)
 
 
 def _forget(state: VerificationState) -> None:
@@ -179,7 +217,7 @@ def _waits(state: VerificationState, turn: RedactedTurn) -> bool:
 
 
 def _verdict(
-    state: VerificationState, cause: RedactedTurn | AudioRedaction | DecidedUntil | Watermark
+    state: VerificationState, cause: RedactedTurn | AudioRedaction | DecidedUntil | Watermark | ReviewDecision
 ) -> Iterator[Record]:
     """Say what was found once everything is decided, and again when that changes."""
     if not (state.is_said and state.is_decided) or any(_waits(state, turn) for turn in state.turns):
@@ -188,6 +226,14 @@ def _verdict(
     if told == state.told:
         return
     state.told = told
-    outcome: Outcome = "needs_review" if state.unmended else "auto_fixed" if state.found else "verified"
     checked = state.checked + len(state.turns)
-    yield RedactionVerification(cause.tenant, cause.contact_id, cause.leg, outcome, (), checked, state.found)
+    suspects = tuple(Suspect(turn_id, state.suspects[turn_id]) for turn_id in dict.fromkeys(state.unmended))
+    yield RedactionVerification(
+        cause.tenant, cause.contact_id, cause.leg, _outcome(state), (), checked, state.found, suspects=suspects
+    )
+
+
+def _outcome(state: VerificationState) -> Outcome:
+    if state.review:
+        return "rejected" if state.review == "rejected" else "verified"
+    return "needs_review" if state.unmended else "auto_fixed" if state.found else "verified"
