@@ -140,15 +140,17 @@ class Contacts:
             quiet_ms = self._time_ms - contact.seen_ms
             if quiet_ms < QUIET_MS:
                 break
-            if contact.awaiting:
-                is_over = quiet_ms >= REVIEW_MS
-            elif contact.is_ended:
-                is_over = not contact.is_waiting or quiet_ms >= GIVE_UP_MS
-            else:
-                is_over = quiet_ms >= self._silent_ms
-            if is_over:
+            if quiet_ms >= self._patience_ms(contact):
                 found.append(key)
         return found
+
+    def _patience_ms(self, contact: Contact) -> int:
+        """Return how long a contact may be quiet; what holds an offset back is never kept for a person's sake."""
+        if contact.awaiting and not contact.is_waiting:
+            return REVIEW_MS
+        if not contact.is_ended:
+            return self._silent_ms
+        return GIVE_UP_MS if contact.is_waiting else QUIET_MS
 
     def outdated(self, retention_ms: int) -> list[bytes]:
         """Return the shut contacts of which no input holds a record any more."""

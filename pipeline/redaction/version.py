@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "e6c6385cdcca"
+DETECTOR: Final = "c2d74442b0c3"

@@ -141,6 +141,7 @@ class Redactor(Machine[RedactorState]):
     """
 
     state = RedactorState
+    drops_late = (RedactionVerification,)
 
     def __init__(
         self,
@@ -413,6 +414,7 @@ class TenantRedactor(Machine[RedactorState]):
     """Redact each contact with the profile of its tenant, which is chosen anew for each record: nothing is kept."""
 
     state = RedactorState
+    drops_late = (RedactionVerification,)
 
     def __init__(self, profiles: Profiles, receipts: Receipts | None = None) -> None:
         """Know the profiles of all tenants, and load what they need; see `Redactor`."""

@@ -3,7 +3,7 @@
 // A suspected run is marked as a whole. Words behind a turn stay for as long as the server says and no longer.
 
 import { byId, clockText, el } from "./dom.js";
-import { words as drawn } from "./words.js";
+import { NAMES, words as drawn } from "./words.js";
 
 const SPEAKERS = { agent: "Agent", customer: "Customer", system: "System" };
 
@@ -36,7 +36,7 @@ export class ReviewedTurns {
       node.tabIndex = -1;
       node.setAttribute("role", "checkbox");
       node.ariaChecked = "false";
-      if (suspect) node.title = `Suspected: ${suspect.type}`;
+      if (suspect) node.title = `Suspected: ${NAMES[suspect.type] ?? suspect.type}`;
       this.words.push({ node, turn, at, suspect, mark: null });
       text.append(node, " ");
     });
@@ -56,17 +56,18 @@ export class ReviewedTurns {
     if (!word || !this.canMark) return;
     const run = word.suspect ? this.words.filter((one) => one.suspect === word.suspect) : [word];
     const mark = word.mark ? null : (word.suspect?.type ?? this.on.type());
-    for (const one of run) this.mark(one, mark);
+    for (const one of run) this.mark(one, mark, one === run.at(-1));
     this.go(word);
     this.on.marks(this.words.filter((one) => one.mark).length);
   }
 
-  mark(word, mark) {
+  // The last word of a run says as what it is masked.
+  mark(word, mark, isLast) {
     word.mark = mark;
     word.node.classList.toggle("masked", Boolean(mark));
     word.node.ariaChecked = String(Boolean(mark));
     word.node.querySelector(".as-type")?.remove();
-    if (mark) word.node.append(el("span", "as-type", mark));
+    if (mark && isLast) word.node.append(el("span", "as-type", NAMES[mark] ?? mark));
   }
 
   key(event) {

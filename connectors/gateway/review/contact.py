@@ -62,7 +62,9 @@ def newest(records: Iterable[Record], contact_id: str) -> Contact:
 def shown(contact: Contact, verdict: RedactionVerification) -> list[Frame]:
     """Return the turns as JSON in the order of speech, each word with the type that it is suspected of."""
     suspects = {suspect.turn_id: suspect.spans for suspect in verdict.suspects}
-    spoken = [turn for turn in contact.turns.values() if turn.words and turn.gap != ON_HOLD]
+    spoken = [
+        turn for turn in contact.turns.values() if turn.words and (turn.gap != ON_HOLD or turn.turn_id in suspects)
+    ]
     spoken.sort(key=lambda turn: (turn.first_sample, turn.turn_id))
     return [_turn(turn, suspects.get(turn.turn_id, ())) for turn in spoken]
 

@@ -550,6 +550,17 @@ def test_a_contact_that_waits_for_a_person_is_not_over_until_they_decide(is_rest
     assert 1 == task.contacts
 
 
+def test_what_holds_an_offset_back_is_not_kept_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Asker, "awaits", lambda _, state: True)
+    task = task_of(VOICE)
+    feed(task, mark(0), 0, "speech.marks")
+    feed(task, Watermark("t", "c", 1, 80, True), 0, "audio.frames", at_ms=1_000)
+    for n in range(GIVE_UP_MS // STEP_LIMIT_MS + 1):
+        feed(task, frame(n), 1 + n, "audio.frames", at_ms=1_000 + n * STEP_LIMIT_MS, key=b"t|other")
+    task.checkpoint()
+    assert 1 == task.contacts
+
+
 def test_nobody_is_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(contacts, "REVIEW_MS", 2 * QUIET_MS)
     task = task_of(REVIEWED)
