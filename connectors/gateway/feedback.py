@@ -52,5 +52,6 @@ class FeedbackWriter:
             self._producer.flush(ACK_LIMIT_S + 1)
         except (KafkaException, BufferError):
             raise PeerUnavailable("a record was not taken") from None
-        if failures != [None]:
+        # Not `failures != [None]`: a KafkaError that is compared with None leaves an error behind (2.16.1).
+        if not failures or failures[0] is not None:
             raise PeerUnavailable("a record was not acknowledged")

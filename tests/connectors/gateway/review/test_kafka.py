@@ -115,8 +115,8 @@ async def test_the_queue_survives_the_gateway(broker: str, topics: str) -> None:
 
 async def test_words_are_not_shown_where_the_log_is_not_taken(broker: str, topics: str) -> None:
     async with reviewing(broker, topics) as http:
-        two = ConfigEntry("min.insync.replicas", "2", incremental_operation=AlterConfigOpType.SET)
-        place = ConfigResource(ResourceType.TOPIC, f"{topics}access.events", incremental_configs=[two])
+        none = ConfigEntry("max.message.bytes", "1", incremental_operation=AlterConfigOpType.SET)
+        place = ConfigResource(ResourceType.TOPIC, f"{topics}access.events", incremental_configs=[none])
         client = clients.admin(broker)
         client.incremental_alter_configs([place])[place].result()
         status, answer = await post(http, "reveal", REVEAL)
