@@ -1,9 +1,9 @@
-"""The audit: every receipt, in files to which lines are only added, each bound to the one before.
+"""The audit: every receipt and every access, in files to which lines are only added, each bound to the one before.
 
-Owns the form of the files and the chain. A partition of the topic is a chain of its own:
+Owns the form of the files and the chain. A partition of a topic is a chain of its own:
 
-    <dir>/<prefix>redaction.receipts-<partition>.<number>.jsonl   lines, at most `FILE_BYTES` a file
-    <dir>/<prefix>redaction.receipts-<partition>.head             how many lines there are at least, and the last one
+    <dir>/<prefix><topic>-<partition>.<number>.jsonl   lines, at most `FILE_BYTES` a file
+    <dir>/<prefix><topic>-<partition>.head             how many lines there are at least, and the last one
 
 A line is a JSON object; its last field, `chain`, is an HMAC of the `chain` before and of what stands before it in the
 line. The offset is in the line, so a batch that comes again after a crash adds nothing. A batch is synced before its
@@ -31,7 +31,7 @@ from pipeline.receipts import derived
 from topics.codec import to_json
 
 FILE_BYTES: Final = 64 << 20
-TOPIC: Final = "redaction.receipts"
+_NAMES: Final = {"redaction.receipts": "receipt", "access.events": "access"}  # of a record in its line
 _CHAIN: Final = ', "chain": "'
 _TAIL_BYTES: Final = 1 << 20  # the codec's limit of a record, so a line is shorter
 
@@ -42,7 +42,7 @@ class Head:
 
     Attributes:
         lines: how many there are, in all files.
-        offset: of the last line's receipt; -1 where there is none.
+        offset: of the last line's record; -1 where there is none.
         chain: of the last line.
     """
 
@@ -52,10 +52,10 @@ class Head:
 
 
 class AuditSink:
-    """Adds receipts to the chain of their partition."""
+    """Adds records to the chain of their partition."""
 
     name = "audit"
-    topics = (TOPIC,)
+    topics = tuple(_NAMES)
     linger_ms = 200
 
     def __init__(self, folder: Path, prefix: str, key: bytes, file_bytes: int = FILE_BYTES) -> None:
@@ -88,10 +88,10 @@ class AuditSink:
         Raises:
             PeerUnavailable: the folder cannot be written, or what stands there is no whole chain.
         """
-        for partition in sorted({one.partition for one in batch}):
-            name = f"{self._prefix}{TOPIC}-{partition}"
+        for topic, partition in sorted({(one.topic, one.partition) for one in batch}):
+            name = f"{self._prefix}{topic}-{partition}"
             with _ours(), _locked(self._folder / f"{name}.lock"):
-                self._extend(name, [one for one in batch if one.partition == partition])
+                self._extend(name, [one for one in batch if (one.topic, one.partition) == (topic, partition)])
 
     def close(self) -> None:
         """Nothing is open between two batches."""
@@ -178,7 +178,7 @@ def _followed(key: bytes, head: Head, line: bytes, place: str) -> Head:
 
 
 def _line(key: bytes, one: Delivered, head: Head) -> tuple[str, Head]:
-    said = json.dumps({"offset": one.offset, "at_ms": one.timestamp_ms, "receipt": to_json(one.record)})[:-1]
+    said = json.dumps({"offset": one.offset, "at_ms": one.timestamp_ms, _NAMES[one.topic]: to_json(one.record)})[:-1]
     chain = _chained(key, head.chain, said)
     return f'{said}{_CHAIN}{chain}"}}\n', Head(head.lines + 1, one.offset, chain)
 

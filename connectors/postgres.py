@@ -496,7 +496,7 @@ def _moments_row(record: Moments) -> _Row:
 
 def _verification_row(verification: RedactionVerification) -> _Row:
     row = _columns(verification)
-    del row["spans"]
+    del row["spans"], row["suspects"]
     return row
 
 

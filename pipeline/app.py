@@ -36,6 +36,7 @@ from pipeline.topology import STAGES, Group, Stage, group_names, group_of
 from topics import generations
 
 if TYPE_CHECKING:  # it imports faust, which is an extra, and botocore, which takes its time
+    from connectors.gateway.review.people import Person
     from connectors.kvs.account import Account
     from connectors.objects import Place
     from pipeline.engines.faust import FaustWorker
@@ -131,9 +132,9 @@ def check_group(settings: Settings, group: str) -> None:
     """Refuse a group that does not exist or lacks what it needs, before any process of it starts.
 
     Raises:
-        InputError: the name is none of `GROUPS`, a store's address is not set, the feeds' or profiles' file is
-            wrong, the recogniser is unknown, the engine cannot run, the bucket, keys or AWS credentials are missing, or
-            the key of receipts is none.
+        InputError: the name is none of `GROUPS`, a store's address is not set, the feeds', profiles' or reviewers' file
+            is wrong, the recogniser is unknown, the engine cannot run, the bucket, keys or AWS credentials are missing,
+            or the key of receipts is none.
     """
     if group not in GROUPS:
         raise InputError(f"no group {group}; there are {', '.join(GROUPS)}")
@@ -141,6 +142,8 @@ def check_group(settings: Settings, group: str) -> None:
         _feeds(settings)
     if group in (*SINKS, GATEWAY) or group in group_names() and "redaction" in _names(group):
         gate(settings)
+    if group == GATEWAY:
+        _reviewers(settings)
     if group in _ADDRESSES:
         _required(settings, _ADDRESSES[group])
     if group in group_names():
@@ -325,7 +328,19 @@ def _gateway(settings: Settings) -> Callable[[Callable[[int], None]], Awaitable[
         settings.redis_url.get_secret_value() or None,
         gate(settings),
         settings.gateway_port,
+        _reviewers(settings),
     )
+
+
+def _reviewers(settings: Settings) -> "tuple[Person, ...]":
+    """Return who may review.
+
+    Raises:
+        InputError: their file cannot be read or has a mistake.
+    """
+    from connectors.gateway.review import people
+
+    return people.load(Path(settings.reviewers)) if settings.reviewers else ()
 
 
 def _listener(settings: Settings) -> Service:

@@ -9,6 +9,7 @@ from typing import Any, Final
 from pipeline.errors import EgressRefused
 from pipeline.receipts import Receipts
 from topics.records import (
+    AccessEvent,
     AudioCoverage,
     AudioRedaction,
     AudioStored,
@@ -32,6 +33,7 @@ PROVEN: Final = (RedactedTurn, Guidance, Receipt)
 # Times, samples, names of things and encrypted fields: nothing that was said.
 WORDLESS: Final = frozenset(
     {
+        AccessEvent,
         AudioCoverage,
         AudioRedaction,
         AudioStored,

@@ -100,6 +100,10 @@ class Machine(Generic[S]):
         """
         return None
 
+    def awaits(self, state: S) -> bool:
+        """Say whether a person will still decide about the contact: it is not over before that, or for a long time."""
+        return False
+
     def snapshot(self, state: S) -> bytes:
         """Encode the state; the engine writes it to the changelog."""
         return _ENCODER.encode(state)

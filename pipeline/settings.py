@@ -111,6 +111,9 @@ class Settings(BaseSettings):
     )
     contact_feeds: str = Field("", description="file that lists the feeds of Amazon Connect; empty means none")
     gateway_port: int = Field(8080, description="port of the agent page on 127.0.0.1; 0 picks a free one", ge=0)
+    reviewers: str = Field(
+        "", description="YAML file of who may review what verification leaves to a person; empty means nobody"
+    )
     health_port: int = Field(0, description="port of the first worker's health page; 0 picks a free one", ge=0)
     failpoint: float = Field(
         0.0,

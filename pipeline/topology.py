@@ -70,7 +70,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "redaction",
         "language",
-        ("transcript.raw", "guidance.drafts", "redaction.commands"),
+        ("transcript.raw", "guidance.drafts", "redaction.commands", "redaction.verifications"),
         ("transcript.redacted", "audio.redactions", "redaction.receipts", "guidance"),
         Redactor,
     ),
@@ -87,7 +87,7 @@ STAGES: tuple[Stage, ...] = (
     Stage(
         "verification",
         "verification",
-        ("transcript.redacted", "audio.redactions", "audio.stored"),
+        ("transcript.redacted", "audio.redactions", "audio.stored", "redaction.reviews"),
         ("redaction.commands", "redaction.verifications"),
         Verification,
         services=("playback",),

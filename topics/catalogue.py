@@ -107,7 +107,7 @@ CATALOGUE: tuple[Topic, ...] = (
         "restricted",
         4 * HOUR_MS,
         producers=("transcript",),
-        consumers=("redaction",),
+        consumers=("redaction", "gateway"),
     ),
     Topic(
         "transcript.redacted",
@@ -123,7 +123,7 @@ CATALOGUE: tuple[Topic, ...] = (
         "control",
         7 * DAY_MS,
         producers=("redaction",),
-        consumers=("archive", "verification", "postgres"),
+        consumers=("archive", "verification", "gateway", "postgres"),
     ),
     Topic(
         "redaction.commands",
@@ -139,7 +139,15 @@ CATALOGUE: tuple[Topic, ...] = (
         "control",
         7 * DAY_MS,
         producers=("verification",),
-        consumers=("archive", "postgres"),
+        consumers=("redaction", "archive", "gateway", "postgres"),
+    ),
+    Topic(
+        "redaction.reviews",
+        (records.ReviewDecision,),
+        "redacted",
+        DAY_MS,
+        producers=("gateway",),
+        consumers=("verification",),
     ),
     Topic(
         "audio.stored",
@@ -197,6 +205,14 @@ CATALOGUE: tuple[Topic, ...] = (
         "control",
         7 * DAY_MS,
         producers=("redaction",),
+        consumers=("audit",),
+    ),
+    Topic(
+        "access.events",
+        (records.AccessEvent,),
+        "control",
+        7 * DAY_MS,
+        producers=("gateway",),
         consumers=("audit",),
     ),
     Topic(

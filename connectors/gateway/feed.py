@@ -7,6 +7,8 @@ for nothing, because the board has seen the revision. While Redis is silent (awa
 the copy is what the screens get, so there is no switching and nothing to lose in between. What each way
 brought first is counted.
 
+Verdicts of verification come this way too, where somebody reviews them.
+
 A record that cannot be read, is of a type its topic must not carry, or that the gate refuses, is counted, logged
 without payload and skipped: the screens have other records to show, and dead letters are the engine's.
 """
@@ -25,14 +27,15 @@ from confluent_kafka import Message
 from connectors.gateway.board import Frame, Shown, is_shown
 from connectors.gateway.hub import Hub
 from connectors.gateway.kafka_tail import KafkaTail
+from connectors.gateway.review.cases import Case, Cases
 from connectors.redis import RedisGuidanceTail
 from pipeline.egress import Gate
 from pipeline.errors import EgressRefused, PeerUnavailable, RecordRefused
 from pipeline.metrics import EGRESS_REFUSED, TURN
 from topics import generations
-from topics.catalogue import HOUR_MS, TOPICS
+from topics.catalogue import DAY_MS, HOUR_MS, TOPICS
 from topics.codec import decode
-from topics.records import Guidance, Record, RedactedTurn
+from topics.records import Guidance, Record, RedactedTurn, RedactionVerification
 
 # How far back a new gateway reads. Events are few a contact: enough of them tell who is live and since when.
 LOOK_BACK_MS: Final = {
@@ -41,6 +44,7 @@ LOOK_BACK_MS: Final = {
     "guidance.feedback": HOUR_MS,
     "guidance": HOUR_MS,
 }
+REVIEW_LOOK_BACK_MS: Final = {"redaction.verifications": 7 * DAY_MS}  # all that the topic keeps
 GRACE_S: Final = 0.3  # guidance is on the screen within 1 s of Kafka's time, whatever Redis does
 FRESH_S: Final = 5.0  # older guidance is history: Redis brings it no sooner
 BACKOFF_S: Final = (0.2, 0.4, 0.8, 1.6, 2.0)
@@ -57,8 +61,17 @@ class Feed:
             `kafka_retries`, `redis_retries`.
     """
 
-    def __init__(self, hub: Hub, prefix: str, gate: Gate) -> None:
-        """Bind the feed; `prefix` stands before every topic's name, `gate` before every screen."""
+    def __init__(self, hub: Hub, prefix: str, gate: Gate, cases: Cases | None = None) -> None:
+        """Bind the feed.
+
+        Args:
+            hub: the screens.
+            prefix: stands before every topic's name.
+            gate: stands before every screen.
+            cases: take the verdicts; None where nobody reviews them.
+        """
+        self._cases = cases
+        self._look_back_ms = LOOK_BACK_MS | (REVIEW_LOOK_BACK_MS if cases is not None else {})
         self.counts: Counter[str] = Counter()
         self._hub = hub
         self._prefix = prefix
@@ -107,7 +120,7 @@ class Feed:
     async def _follow_kafka(self, bootstrap: str) -> None:
         loop = asyncio.get_running_loop()
         pool = ThreadPoolExecutor(1, "gateway-kafka")  # a consumer belongs to one thread
-        opening = loop.run_in_executor(pool, KafkaTail, bootstrap, self._prefix, LOOK_BACK_MS)
+        opening = loop.run_in_executor(pool, KafkaTail, bootstrap, self._prefix, self._look_back_ms)
         try:
             tail = await opening
             while True:
@@ -139,8 +152,12 @@ class Feed:
     def _take_batch(self, messages: list[Message]) -> None:
         for message in messages:
             record = self._read(message)
-            if record is not None:
-                self._take(record, message.key() or b"", message.timestamp()[1], self._parts(message)[0])
+            key, logged_ms, generation = message.key() or b"", message.timestamp()[1], self._parts(message)[0]
+            if isinstance(record, RedactionVerification):
+                if self._cases is not None:
+                    self._cases.take(Case(record, key, generation, logged_ms))
+            elif record is not None:
+                self._take(record, key, logged_ms, generation)
 
     def _take(self, record: Shown, key: bytes, logged_ms: int, generation: int) -> None:
         if not isinstance(record, Guidance):
@@ -158,7 +175,7 @@ class Feed:
         if self._hub.take(guidance, key, logged_ms):
             self.counts[f"guidance_by_{way}"] += 1
 
-    def _read(self, message: Message) -> Shown | None:
+    def _read(self, message: Message) -> Shown | RedactionVerification | None:
         """Decode a record; None for one that no screen shows, or that its topic must not carry."""
         _, topic = self._parts(message)
         try:
@@ -166,7 +183,9 @@ class Feed:
         except RecordRefused:
             record = None
         if isinstance(record, TOPICS[topic].records):
-            if not (isinstance(record, Shown) and is_shown(record)):
+            if not isinstance(record, Shown | RedactionVerification):
+                return None
+            if not isinstance(record, RedactionVerification) and not is_shown(record):
                 return None
             if self._may_pass(record):
                 return record

@@ -3,6 +3,7 @@
     GET /                        the agent page; its modules lie under /page/
     GET /contacts                the newest contacts, newest first, as JSON
     GET /socket?contact=<id>     WebSocket, one contact
+    /review                      what reviewers use; see `review/routes.py`
     GET /healthz, /readyz        whether the process lives; whether it has caught up with its topics
 
 A screen opens with `{"resume": {"epoch": E or null, "seq": n}}` and gets what it missed, then what happens. A
@@ -212,8 +213,10 @@ def _error(reason: str) -> Frame:
     return {"type": "error", "reason": reason}
 
 
-async def _add_headers(_: web.Request, response: web.StreamResponse) -> None:
+async def _add_headers(request: web.Request, response: web.StreamResponse) -> None:
     response.headers.update(_HEADERS)
+    if request.path.startswith("/review"):
+        response.headers["Cache-Control"] = "no-store"
 
 
 @web.middleware

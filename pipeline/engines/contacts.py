@@ -23,6 +23,8 @@ QUIET_MS = 30 * 60_000
 STALLED_MS = 2 * STEP_LIMIT_MS
 # Elsewhere nothing may be heard of a contact for as long as somebody waits in a queue, or for a call back.
 SILENT_MS = 24 * 3_600_000
+# A contact that a person has to decide about waits over a weekend.
+REVIEW_MS = 72 * 3_600_000
 # What still waits after its end, such as audio for its redactions, waits no longer than this; audio.frames keeps 4 h.
 GIVE_UP_MS = 3 * 3_600_000
 
@@ -46,6 +48,7 @@ class Contact:
         is_parked: nobody's takeover begins at this audio: its own is read again by itself.
         seen_ms: partition time of the last record.
         is_ended: an end of stream has passed.
+        awaiting: the stages that wait for a person.
     """
 
     cells: dict[str, Cell] = field(default_factory=dict)
@@ -54,6 +57,7 @@ class Contact:
     is_parked: bool = False
     seen_ms: int = 0
     is_ended: bool = False
+    awaiting: set[str] = field(default_factory=set)
 
     @property
     def is_waiting(self) -> bool:
@@ -136,13 +140,17 @@ class Contacts:
             quiet_ms = self._time_ms - contact.seen_ms
             if quiet_ms < QUIET_MS:
                 break
-            if contact.is_ended:
-                is_over = not contact.is_waiting or quiet_ms >= GIVE_UP_MS
-            else:
-                is_over = quiet_ms >= self._silent_ms
-            if is_over:
+            if quiet_ms >= self._patience_ms(contact):
                 found.append(key)
         return found
+
+    def _patience_ms(self, contact: Contact) -> int:
+        """Return how long a contact may be quiet; what holds an offset back is never kept for a person's sake."""
+        if contact.awaiting and not contact.is_waiting:
+            return REVIEW_MS
+        if not contact.is_ended:
+            return self._silent_ms
+        return GIVE_UP_MS if contact.is_waiting else QUIET_MS
 
     def outdated(self, retention_ms: int) -> list[bytes]:
         """Return the shut contacts of which no input holds a record any more."""

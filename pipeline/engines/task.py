@@ -93,7 +93,8 @@ class Task:
             topic: frozenset.intersection(*(frozenset(machines[stage.name].drops_late) for stage in readers))
             for topic, readers in self._readers.items()
         }
-        self._replayers = tuple(name for name in self._stages if _replays(machines[name]))
+        self._replayers = tuple(name for name in self._stages if _overrides(machines[name], "replay_from_ms"))
+        self._reviewed = tuple(name for name in self._stages if _overrides(machines[name], "awaits"))
         self._retention_ms = max(TOPICS[topic].retention_ms for topic in group.inputs)
 
     @property
@@ -123,7 +124,9 @@ class Task:
             self._contacts.touch(key).is_parked = True
             return
         rev, snapshot = msgspec.msgpack.decode(value, type=_Row)
-        self._contacts.touch(key).cells[stage] = Cell(self._machines[stage].restore(snapshot), rev)
+        contact = self._contacts.touch(key)
+        contact.cells[stage] = Cell(self._machines[stage].restore(snapshot), rev)
+        self._note_waiting(contact, stage)
 
     def hear_again(self, given: Input) -> Effects:
         """Take one record of `spans`, before `resume`; it counts where it is a parked contact's audio."""
@@ -277,6 +280,7 @@ class Task:
         """Start the asks that a state opened and withdraw those that it closed."""
         for name in stages:
             machine, cell = self._machines[name], step.contact.cells[name]
+            self._note_waiting(step.contact, name)
             wanted = machine.open_asks(cell.state)
             if not wanted and not step.contact.asks.get(name):
                 continue
@@ -291,6 +295,14 @@ class Task:
                     cause_ms = 0 if ask.is_standing else step.cause_ms
                     flying[ask.ask_id] = (ask, cause_ms)
                     step.effects.questions.append(Question(name, step.key, ask, request, cause_ms))
+
+    def _note_waiting(self, contact: Contact, stage: str) -> None:
+        if stage not in self._reviewed:
+            return
+        if self._machines[stage].awaits(contact.cells[stage].state):
+            contact.awaiting.add(stage)
+        else:
+            contact.awaiting.discard(stage)
 
     def _hold(self, effects: Effects) -> Effects:
         if self._catch_up is not None:
@@ -398,8 +410,8 @@ def spans(rows: Mapping[bytes, bytes]) -> dict[bytes, Span]:
     return found
 
 
-def _replays(machine: Machine[Any]) -> bool:
-    return type(machine).replay_from_ms is not Machine.replay_from_ms
+def _overrides(machine: Machine[Any], method: str) -> bool:
+    return getattr(type(machine), method) is not getattr(Machine, method)
 
 
 def _row(stage: str, key: bytes) -> bytes:

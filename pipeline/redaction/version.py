@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "5b403103bfaf"
+DETECTOR: Final = "f0e64c316eee"

@@ -227,6 +227,7 @@ class ArchiveState:
         redactions_rev: revision of the last redaction of audio.
         judged_rev: revision of the last verdict of verification.
         is_verified: that verdict lets the audio out.
+        is_under_review: that verdict leaves it to a person.
         is_rejected: a verdict has asked to erase everything.
         is_erased: everything is erased, and nothing is stored any more.
         attempt: how often storing the manifest, or erasing, has failed.
@@ -245,6 +246,7 @@ class ArchiveState:
     redactions_rev: int = 0
     judged_rev: int = 0
     is_verified: bool = False
+    is_under_review: bool = False
     is_rejected: bool = False
     is_erased: bool = False
     attempt: int = 0
@@ -354,6 +356,10 @@ class Archive(Machine[ArchiveState]):
         waiting = [own.stored_until for _, own in state.tracks() if not _is_stored(own)]
         return min(waiting) // SAMPLES_PER_MS if waiting and not state.is_rejected else None
 
+    def awaits(self, state: ArchiveState) -> bool:
+        """Say whether a reviewer may still have more of the contact covered, let it out or have it erased."""
+        return state.is_under_review
+
     def _on_redaction(self, state: ArchiveState, redaction: AudioRedaction) -> None:
         """Replace what one turn asks for; what is settled stays covered, and more of it may be."""
         state.redactions_rev = max(state.redactions_rev, redaction.rev)
@@ -377,6 +383,7 @@ class Archive(Machine[ArchiveState]):
             return
         state.judged_rev = verdict.rev
         state.is_verified = verdict.outcome in ("verified", "auto_fixed") and verdict.audio != "awaited"
+        state.is_under_review = verdict.outcome == "needs_review"
         earlier = state.turns.get(_VERIFICATION, TurnSpans(0, ())).spans
         if verdict.spans:
             self._cover(state, _VERIFICATION, TurnSpans(verdict.rev, (*earlier, *_limits(verdict.spans))))

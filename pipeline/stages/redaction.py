@@ -42,6 +42,7 @@ from topics.records import (
     Record,
     RedactedTurn,
     RedactionCommand,
+    RedactionVerification,
     TextSpan,
     Track,
     Turn,
@@ -106,6 +107,7 @@ class RedactorState:
         latest_ms: end of the latest word.
         unshown: how many words have been shown of the turns that a strict profile has not shown whole.
         commanded: what verification has found, by turn; it stays masked as long as the turn is known.
+        is_under_review: a person has to decide about the contact.
         shown: guidance as it was last written, by its cause, oldest first; what is masked in it stays masked.
     """
 
@@ -124,6 +126,7 @@ class RedactorState:
     unshown: dict[str, int] = field(default_factory=dict)
     commanded: dict[str, tuple[TextSpan, ...]] = field(default_factory=dict)
     shown: dict[str, Guidance] = field(default_factory=dict)
+    is_under_review: bool = False
 
     def decided(self, track: Track) -> int:
         """Return the sample of a track up to which no span will be added."""
@@ -138,6 +141,7 @@ class Redactor(Machine[RedactorState]):
     """
 
     state = RedactorState
+    drops_late = (RedactionVerification,)
 
     def __init__(
         self,
@@ -173,7 +177,13 @@ class Redactor(Machine[RedactorState]):
                 return self._on_command(state, record)
             case Watermark():
                 return self._on_watermark(state, record)
+            case RedactionVerification():
+                state.is_under_review = record.outcome == "needs_review"
         return ()
+
+    def awaits(self, state: RedactorState) -> bool:
+        """Say whether a reviewer may still have more of the contact masked."""
+        return state.is_under_review
 
     def _on_partial(self, state: RedactorState, turn: Turn) -> Sequence[Record]:
         before = _find(state, turn.turn_id) or state.live.get(turn.turn_id)
@@ -404,6 +414,7 @@ class TenantRedactor(Machine[RedactorState]):
     """Redact each contact with the profile of its tenant, which is chosen anew for each record: nothing is kept."""
 
     state = RedactorState
+    drops_late = (RedactionVerification,)
 
     def __init__(self, profiles: Profiles, receipts: Receipts | None = None) -> None:
         """Know the profiles of all tenants, and load what they need; see `Redactor`."""
@@ -418,6 +429,10 @@ class TenantRedactor(Machine[RedactorState]):
         """Advance one contact; see `Redactor`."""
         redactor = self._redactors.get(record.tenant) or self._made(record.tenant)
         return redactor.on_record(state, record)
+
+    def awaits(self, state: RedactorState) -> bool:
+        """See `Redactor`."""
+        return state.is_under_review
 
     def _made(self, tenant: str) -> Redactor:
         profile = self._profiles.of(tenant)

@@ -3,7 +3,8 @@
 Owns when a turn is looked at and what becomes of a finding; what counts as one is decided in `pipeline.verification`.
 A turn is looked at once redaction has decided about it: its text by `rescan`, together with the talk around it, and
 that each masked run of words is covered in the audio. What is found becomes a command: `redaction` is the only writer
-of transcripts. The turn that it writes again is looked at again; what two commands have not mended waits for a person.
+of transcripts. The turn that it writes again is looked at again; what two commands have not mended waits for a person,
+whose decision ends the wait: what they have marked becomes commands, and nothing is looked at again.
 Once the text is decided, the audio that the archive has stored is checked (`pipeline/verification/listening.py`).
 """
 
@@ -27,6 +28,8 @@ from topics.records import (
     RedactedTurn,
     RedactionCommand,
     RedactionVerification,
+    ReviewDecision,
+    Suspect,
     TextSpan,
     Watermark,
     Word,
@@ -73,6 +76,8 @@ class VerificationState:
         covered: what is covered because of commands.
         told: what the last verdict said.
         listening: what is known of the stored audio.
+        suspects: what is suspected in them.
+        review: what a person has decided; empty before.
     """
 
     turns: list[RedactedTurn] = field(default_factory=list)
@@ -85,6 +90,8 @@ class VerificationState:
     found: int = 0
     unmended: list[str] = field(default_factory=list)
     covered: list[AudioSpan] = field(default_factory=list)
+    suspects: dict[str, tuple[TextSpan, ...]] = field(default_factory=dict)
+    review: Literal["", "approved", "rejected"] = ""
     is_said: bool = False
     is_decided: bool = False
     told: tuple[str, ...] = ()
@@ -117,6 +124,7 @@ class Verification(Machine[VerificationState]):
         Raises:
             RecordRefused: the record is of a type that this stage does not read.
         """
+        commands: list[Record] = []
         match record:
             case RedactedTurn():
                 _take(state, record)
@@ -131,12 +139,14 @@ class Verification(Machine[VerificationState]):
                 state.is_decided = state.is_decided or record.is_end
             case Watermark():
                 state.is_said = state.is_said or record.is_end
+            case ReviewDecision():
+                commands += _reviewed(state, record)
             case _:
                 raise RecordRefused("verification does not read this type")
         state.listening.tenant, state.listening.contact_id = record.tenant, record.contact_id
         if not isinstance(record, AudioStored):
             state.listening.leg = record.leg
-        commands = list(_look(state))
+        commands += _look(state)
         _forget(state)
         return [*commands, *_verdict(state, self._how)]
 
@@ -161,6 +171,11 @@ class Verification(Machine[VerificationState]):
             raise EngineFault("playback has answered something else")
         found = listening.take(state.listening, answer)
         return [*_silenced(state, found), *_verdict(state, self._how)]
+
+    def awaits(self, state: VerificationState) -> bool:
+        """Say whether a person has to decide."""
+        is_obeying = bool(state.review) and not state.told
+        return is_obeying or state.told[:1] == ("needs_review",)
 
 
 def _take(state: VerificationState, turn: RedactedTurn) -> None:
@@ -220,6 +235,8 @@ def _uncovered(state: VerificationState, turn: RedactedTurn) -> Iterator[TextSpa
 
 
 def _corrected(state: VerificationState, turn: RedactedTurn, masks: tuple[TextSpan, ...]) -> Iterator[Record]:
+    if state.review:
+        return
     sent = state.commands.get(turn.turn_id, Sent())
     if not masks:
         if turn.turn_id in state.unmended:
@@ -229,6 +246,8 @@ def _corrected(state: VerificationState, turn: RedactedTurn, masks: tuple[TextSp
         return
     if sent.times >= COMMANDS:
         state.unmended = [*state.unmended, turn.turn_id][-MAX_TURNS:]
+        state.suspects[turn.turn_id] = masks
+        state.suspects = {turn_id: state.suspects[turn_id] for turn_id in state.unmended}
         return
     state.found += len(masks) if sent.times == 0 else 0
     state.commands[turn.turn_id] = Sent(sent.times + 1, turn.redaction_rev, (*sent.masks, *masks))
@@ -240,6 +259,8 @@ def _is_for(span: AudioSpan, masks: Sequence[TextSpan]) -> bool:
     """Whether a span covers some of what a command asked for."""
     start_ms, end_ms = span.start_sample // SAMPLES_PER_MS, span.end_sample // SAMPLES_PER_MS
     return any(span.track in mask.tracks and mask.start_ms < end_ms and start_ms < mask.end_ms for mask in masks)
+
+
 def _silenced(state: VerificationState, found: Sequence[Found]) -> Iterator[Record]:
     """Have the published words masked that stand where something was heard, as far as they are known."""
     for turn in list(state.turns):
@@ -253,6 +274,28 @@ def _silenced(state: VerificationState, found: Sequence[Found]) -> Iterator[Reco
 
 def _is_left(word: Word, found: Found) -> bool:
     return word.start_ms < found.end_ms and found.start_ms < word.end_ms and not word.text.startswith("[")
+
+
+def _reviewed(state: VerificationState, decision: ReviewDecision) -> Iterator[Record]:
+    """Take what a person has decided, once; one who decides after another decides nothing."""
+    if not state.told or state.told[0] != "needs_review":
+        return
+    state.review, state.told = decision.decision, ()
+    for turn_id in state.unmended:
+        state.commands.pop(turn_id, None)
+    state.unmended.clear()
+    state.suspects.clear()
+    for correction in decision.corrections:
+        turn_id = correction.turn.turn_id
+        if all(known.turn_id != turn_id for known in state.turns):
+            state.checked -= 1  # it comes back from what was checked
+        _take(state, correction.turn)
+        turn = next(known for known in state.turns if known.turn_id == turn_id)
+        audio = state.audio.setdefault(turn_id, correction.audio)
+        state.looked[turn_id] = turn.rev, turn.redaction_rev
+        state.commands[turn_id] = Sent(COMMANDS, turn.redaction_rev, correction.masks)
+        state.found += len(correction.masks)
+        yield RedactionCommand(turn.tenant, turn.contact_id, turn.leg, turn, audio, correction.masks)
 
 
 def _forget(state: VerificationState) -> None:
@@ -295,13 +338,18 @@ def _verdict(state: VerificationState, how: How) -> Iterator[Record]:
     checked = state.checked + len(state.turns)
     spans = tuple(dict.fromkeys((*state.covered, *heard.ordered)))
     who = heard.tenant, heard.contact_id, heard.leg
-    yield RedactionVerification(*who, outcome, spans, checked, found, audio=audio)
+    suspects = tuple(Suspect(turn_id, state.suspects[turn_id]) for turn_id in dict.fromkeys(state.unmended))
+    yield RedactionVerification(*who, outcome, spans, checked, found, audio=audio, suspects=suspects)
 
 
 def _outcome(state: VerificationState, found: int) -> Outcome:
     heard = state.listening
-    if heard.is_rejected:
+    if heard.is_rejected or state.review == "rejected":
         return "rejected"
-    if state.unmended or heard.is_open or heard.is_damaged:
+    if heard.is_damaged:
+        return "needs_review"
+    if state.review:
+        return "verified"
+    if state.unmended or heard.is_open:
         return "needs_review"
     return "auto_fixed" if found else "verified"

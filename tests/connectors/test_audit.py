@@ -16,6 +16,7 @@ from connectors.base import Delivered
 from pipeline.errors import DifferenceFound, PeerUnavailable
 from tests.connectors.gateway import screenplay as play
 from tests.proven import KEY, RECEIPTS
+from topics.records import AccessEvent
 
 pytestmark = pytest.mark.unit
 
@@ -53,6 +54,18 @@ def test_each_receipt_stands_once_in_order_of_its_offset(tmp_path: Path) -> None
     assert [0, 1, 2, 3, 4] == offsets(tmp_path)
     found = audit.verify(tmp_path, KEY)
     assert {NAME: (5, 4), "p.redaction.receipts-1": (1, 0)} == {n: (h.lines, h.offset) for n, h in found.items()}
+
+
+def test_who_has_looked_is_a_chain_beside_the_receipts(folder: Path) -> None:
+    event = AccessEvent(play.TENANT, play.CONTACT, "turn", "maria", "revealed", "the customer asks")
+    sink(folder).write([Delivered("access.events", 0, 7, play.KEY, event, play.LOGGED_MS), delivered(LINES)])
+    found = audit.verify(folder, KEY)
+    assert {NAME: LINES, "p.access.events-0": 7} == {name: head.offset for name, head in found.items()}
+    path = folder / "p.access.events-0.000001.jsonl"
+    assert ("maria", "revealed") == ((said := json.loads(path.read_text())["access"])["person"], said["action"])
+    path.write_text(path.read_text().replace("maria", "sally"))
+    with pytest.raises(DifferenceFound, match=r"access\.events-0\.000001\.jsonl:1"):
+        audit.verify(folder, KEY)
 
 
 def test_a_line_holds_the_receipt(folder: Path) -> None:

@@ -17,6 +17,7 @@ from pipeline.errors import RecordRefused
 from schemas import NAMES
 from topics import codec
 from topics.records import (
+    AccessEvent,
     AgentSpan,
     AgentStay,
     AudioCoverage,
@@ -29,6 +30,7 @@ from topics.records import (
     ContactEvent,
     ContactRecord,
     Conversation,
+    Correction,
     DecidedUntil,
     FeedPosition,
     Generation,
@@ -54,9 +56,11 @@ from topics.records import (
     RedactedTurn,
     RedactionCommand,
     RedactionVerification,
+    ReviewDecision,
     SegmentWords,
     SpeechMark,
     SubjectKey,
+    Suspect,
     TextSpan,
     Turn,
     Watermark,
@@ -184,7 +188,15 @@ EXAMPLES: tuple[Record, ...] = (
     REDACTED,
     AudioRedaction("local", CONTACT, 0, TURN, COVERED, REV),
     RedactionCommand("local", CONTACT, 0, REDACTED, COVERED, (TextSpan(3_000, 3_200, "NAME", ("customer",)),), REV),
-    RedactionVerification("local", CONTACT, 0, "auto_fixed", COVERED, 36, 2, REV),
+    RedactionVerification(
+        *("local", CONTACT, 0, "needs_review", COVERED, 36, 2, REV),
+        suspects=(Suspect(TURN, (TextSpan(3_000, 3_200, "NAME", ("customer",)),)),),
+    ),
+    ReviewDecision(
+        *("local", CONTACT, 0, "maria", "approved"),
+        (Correction(REDACTED, COVERED, (TextSpan(3_000, 3_200, "NAME", ("customer",)),)),),
+    ),
+    AccessEvent("local", CONTACT, TURN, "maria", "revealed", "the customer disputes the order number"),
     DecidedUntil("local", CONTACT, 0, 23_600, 19_584, is_end=False, rev=REV),
     AudioStored("local", CONTACT, 80_000, 0, is_complete=False, rev=REV),
     Policy(

@@ -46,8 +46,10 @@ from topics.records.redaction import (
     RedactedTurn,
     RedactionCommand,
     RedactionVerification,
+    Suspect,
     TextSpan,
 )
+from topics.records.review import AccessEvent, Correction, ReviewDecision
 from topics.records.running import FeedPosition, Generation, SubjectKey
 from topics.records.speech import (
     ON_HOLD,
@@ -67,6 +69,7 @@ __all__ = [
     "SAMPLES_PER_MS",
     "SAMPLE_RATE_HZ",
     "TRACKS",
+    "AccessEvent",
     "AgentSpan",
     "AgentStay",
     "AudioCoverage",
@@ -79,6 +82,7 @@ __all__ = [
     "ContactEvent",
     "ContactRecord",
     "Conversation",
+    "Correction",
     "DecidedUntil",
     "FeedPosition",
     "Generation",
@@ -104,10 +108,12 @@ __all__ = [
     "RedactedTurn",
     "RedactionCommand",
     "RedactionVerification",
+    "ReviewDecision",
     "SegmentWords",
     "Speaker",
     "SpeechMark",
     "SubjectKey",
+    "Suspect",
     "TextSpan",
     "Track",
     "Turn",

@@ -131,6 +131,14 @@ class DecidedUntil:
 
 
 @dataclass(frozen=True, slots=True)
+class Suspect:
+    """Words of one turn that are suspected and that no command has masked."""
+
+    turn_id: str
+    spans: tuple[TextSpan, ...]
+
+
+@dataclass(frozen=True, slots=True)
 class RedactionVerification:
     """What a second look at a contact's redaction has found."""
 
@@ -144,6 +152,7 @@ class RedactionVerification:
     found: int  # values that redaction had left
     rev: int = 0
     audio: Literal["off", "awaited", "samples", "words", "deaf"] = "off"  # how the stored audio was checked
+    suspects: tuple[Suspect, ...] = ()  # what a person has to look at
 
     @property
     def identity(self) -> Hashable:

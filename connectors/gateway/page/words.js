@@ -3,7 +3,7 @@
 import { el } from "./dom.js";
 
 const TOKEN = /\[([A-Z]{2,16}(?: [0-9a-f]{4,8})?)\]/;
-const NAMES = {
+export const NAMES = {
   ADDRESS: "Address",
   BANKACCOUNT: "Bank account",
   CREDITCARD: "Card number",

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field, replace
 
 import pytest
 
+from pipeline.engines import contacts
 from pipeline.engines.contacts import GIVE_UP_MS, QUIET_MS, STEP_LIMIT_MS
 from pipeline.engines.effects import Checkpoint, Effects, Input, Output
 from pipeline.engines.revisions import REVISIONS_PER_EPOCH
@@ -514,6 +515,62 @@ def test_an_ended_contact_leaves_a_small_marker() -> None:
     assert 1 == task.contacts
     late = feed(task_of(TEXT, {b"shut\0t|c": marker}), words(80), 2)
     assert isinstance(late.refusal, RecordRefused)
+
+
+class Reviewed(Transcriber):
+    """Waits for a person until a turn is said by `reviewer`."""
+
+    def on_record(self, state: Count, record: Record) -> Sequence[Record]:
+        if isinstance(record, SegmentWords) and record.asr == "reviewer":
+            state.seen = -1
+            return ()
+        return super().on_record(state, record)
+
+    def awaits(self, state: Count) -> bool:
+        return state.seen > 0
+
+
+REVIEWED = (Stage("transcriber", "text", ("transcript.words",), ("transcript.raw",), Reviewed), *TEXT[1:])
+
+
+@pytest.mark.parametrize("is_restored", [False, True])
+def test_a_contact_that_waits_for_a_person_is_not_over_until_they_decide(is_restored: bool) -> None:
+    task = task_of(REVIEWED)
+    feed(task, words(0), 0, at_ms=1_000)
+    if is_restored:
+        task = task_of(REVIEWED, rows_of(task))
+    feed(task, Watermark("t", "c", 1, 80, True), 1, at_ms=1_000)
+    until_ms = pass_quiet(task, 1_000, GIVE_UP_MS)
+    task.checkpoint()
+    assert feed(task, words(80), 2, at_ms=until_ms).outputs
+    feed(task, words(160, "reviewer"), 3, at_ms=until_ms)
+    assert 2 == task.contacts
+    pass_quiet(task, until_ms, QUIET_MS, offset=200)
+    task.checkpoint()
+    assert 1 == task.contacts
+
+
+def test_what_holds_an_offset_back_is_not_kept_for_a_person(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Asker, "awaits", lambda _, state: True)
+    task = task_of(VOICE)
+    feed(task, mark(0), 0, "speech.marks")
+    feed(task, Watermark("t", "c", 1, 80, True), 0, "audio.frames", at_ms=1_000)
+    for n in range(GIVE_UP_MS // STEP_LIMIT_MS + 1):
+        feed(task, frame(n), 1 + n, "audio.frames", at_ms=1_000 + n * STEP_LIMIT_MS, key=b"t|other")
+    task.checkpoint()
+    assert 1 == task.contacts
+
+
+def test_nobody_is_waited_for_for_ever(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(contacts, "REVIEW_MS", 2 * QUIET_MS)
+    task = task_of(REVIEWED)
+    feed(task, words(0), 0, at_ms=1_000)
+    until_ms = pass_quiet(task, 1_000, QUIET_MS)
+    task.checkpoint()
+    assert 2 == task.contacts
+    pass_quiet(task, until_ms, QUIET_MS, offset=400)
+    task.checkpoint()
+    assert 1 == task.contacts
 
 
 def test_a_marker_goes_when_no_input_holds_records_of_the_contact() -> None:

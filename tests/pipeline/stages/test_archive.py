@@ -256,6 +256,15 @@ def test_version_counts_what_is_late_even_if_it_was_not_stored_yet() -> None:
 VERIFIED_FIRST = ArchiveConfig(SEGMENT, is_verified_first=True)
 
 
+def test_what_a_person_may_still_correct_is_kept() -> None:
+    state, archive = ArchiveState(), Archive()
+    kept = []
+    for one in (verdict("needs_review", rev=1), verdict("verified", rev=2)):
+        archive.on_record(state, one)
+        kept.append(archive.awaits(state))
+    assert [True, False] == kept
+
+
 def verdict(
     outcome: Outcome, *limits: tuple[int, int], rev: int = 1, audio: Literal["awaited", "words"] = "words"
 ) -> RedactionVerification:

@@ -2,22 +2,26 @@
 
 from collections.abc import Sequence
 from dataclasses import replace
+from typing import Literal
 
 import pytest
 
 from pipeline.redaction.detect import Profile
 from pipeline.redaction.languages import pick
+from pipeline.redaction.profiles import Profiles
 from pipeline.redaction.replacement import Replacement, token
-from pipeline.stages.redaction import Redactor, RedactorState
+from pipeline.stages.redaction import Redactor, RedactorState, TenantRedactor
 from pipeline.stages.verification import COMMANDS, Verification, VerificationState
 from topics.records import (
     AudioRedaction,
     AudioSpan,
+    Correction,
     DecidedUntil,
     Record,
     RedactedTurn,
     RedactionCommand,
     RedactionVerification,
+    ReviewDecision,
     TextSpan,
     Track,
     Turn,
@@ -114,6 +118,80 @@ def test_what_commands_do_not_mend_waits_for_a_person() -> None:
     assert "needs_review" == verdict(found).outcome
 
 
+LEFT = "card four one one one"
+UNMENDED: list[Record] = [*END, *(said(LEFT, redaction_rev=rev) for rev in range(COMMANDS + 1))]
+
+
+def decision(*corrections: Correction, outcome: Literal["approved", "rejected"] = "approved") -> ReviewDecision:
+    return ReviewDecision("t", "c", 0, "maria", outcome, corrections)
+
+
+def test_the_verdict_says_what_a_person_has_to_look_at() -> None:
+    turn = said(LEFT)
+    suspects = verdict(outputs(UNMENDED)).suspects
+    assert [turn.turn_id] == [suspect.turn_id for suspect in suspects]
+    assert [(1_300, 2_480, "CREDITCARD")] == [(s.start_ms, s.end_ms, s.type) for s in suspects[0].spans]
+
+
+@pytest.mark.parametrize(("said_by", "outcome"), [("approved", "verified"), ("rejected", "rejected")])
+def test_what_a_person_decides_is_the_verdict_and_ends_the_wait(
+    said_by: Literal["approved", "rejected"], outcome: str
+) -> None:
+    state, machine = VerificationState(), Verification()
+    waiting = outputs(UNMENDED, state)
+    assert (True, "needs_review") == (machine.awaits(state), verdict(waiting).outcome)
+    decided = outputs([decision(outcome=said_by)], state)
+    assert [(outcome, (), False)] == [(one.outcome, one.suspects, machine.awaits(state)) for one in [verdict(decided)]]
+    assert [] == outputs([said(LEFT, redaction_rev=9), decision(outcome="rejected"), *END], state)
+
+
+def test_what_a_person_marks_becomes_commands_and_the_verdict_waits_until_they_are_obeyed() -> None:
+    state = VerificationState()
+    outputs([said("call brudro now", 1), said("and more", 200_000), *UNMENDED], state)
+    old, masks = said("call brudro now", 1), (TextSpan(301, 581, "NAME", ("customer",)),)
+    assert all(turn.turn_id != old.turn_id for turn in state.turns)  # it has been forgotten
+    checked = state.checked + len(state.turns)
+    (command,) = outputs([decision(Correction(old, (), masks))], state)
+    assert isinstance(command, RedactionCommand)
+    assert (old, masks) == (command.turn, command.masks)
+    assert Verification().awaits(state)
+    obeyed = replace(said("call [NAME] now", 1), redaction_rev=1)
+    assert [] == outputs([obeyed], state)
+    again = outputs([covered(obeyed)], state)
+    assert [("verified", checked)] == [(one.outcome, one.checked_turns) for one in map(verdict, [again])]
+
+
+def test_a_decision_counts_once_and_only_where_one_is_waited_for() -> None:
+    correction = Correction(said(LEFT), (), (TextSpan(1_300, 2_480, "CREDITCARD", ("customer",)),))
+    decided = decision(correction)
+    made = outputs([*UNMENDED, decided, decided])
+    assert COMMANDS + 1 == sum(isinstance(one, RedactionCommand) for one in made)
+    assert outputs(END) == outputs([decided, *END])
+
+
+def test_a_correction_is_made_to_the_turn_as_it_is() -> None:
+    """A mask on an older turn would take away what was masked since."""
+    state = VerificationState()
+    outputs(UNMENDED, state)
+    stale = Correction(said(LEFT), (), (TextSpan(1_300, 2_480, "CREDITCARD", ("customer",)),))
+    (command,) = outputs([decision(stale)], state)
+    assert isinstance(command, RedactionCommand)
+    assert COMMANDS == command.turn.redaction_rev
+
+
+def test_a_review_survives_a_restore_anywhere() -> None:
+    state, machine, cut = VerificationState(), Verification(), list[Record]()
+    turn = said(LEFT)
+    records = [*UNMENDED, decision(Correction(turn, (), (TextSpan(1_300, 2_480, "CREDITCARD", ("customer",)),)))]
+    obeyed = replace(said("card [CREDITCARD]", redaction_rev=COMMANDS + 1), end_sample=turn.end_sample)
+    records += [obeyed, covered(obeyed)]
+    for record in records:
+        state = machine.restore(machine.snapshot(state))
+        cut += machine.on_record(state, record)
+    assert cut == outputs(records)
+    assert "verified" == verdict(cut).outcome
+
+
 def test_restore_and_duplicates_change_nothing() -> None:
     records = [said("and the security code", 0, "agent"), said("it is nine eight seven", 3_000), *END]
     state, machine, cut = VerificationState(), Verification(), list[Record]()
@@ -157,6 +235,15 @@ def test_a_command_for_a_forgotten_turn_is_written_as_the_tenant_wants_it() -> N
     name = token("NAME", ["brudro"], replacement, pick(("en",)))
     assert f"card [CREDITCARD 1111] of {name} and [CVV] eight seven" == again.text
     assert name != "[NAME]"
+
+
+def test_redaction_is_kept_for_as_long_as_a_person_may_decide() -> None:
+    redactor, state = Redactor(), RedactorState()
+    awaited = []
+    for one in (verdict(outputs(UNMENDED)), verdict(outputs(END))):
+        assert () == redactor.on_record(state, one)
+        awaited += [redactor.awaits(state), TenantRedactor(Profiles({}, Profile())).awaits(state)]
+    assert [True, True, False, False] == awaited
 
 
 def test_what_was_commanded_stays_masked_when_the_turn_is_written_again() -> None:
