@@ -320,6 +320,7 @@ def _required(settings: Settings, name: str) -> str:
 
 def _gateway(settings: Settings) -> Callable[[Callable[[int], None]], Awaitable[None]]:
     from connectors.gateway import process
+    from connectors.gateway.review.reading import decode_plain
 
     return partial(
         process.run,
@@ -329,6 +330,7 @@ def _gateway(settings: Settings) -> Callable[[Callable[[int], None]], Awaitable[
         gate(settings),
         settings.gateway_port,
         _reviewers(settings),
+        payloads(settings).decode if settings.reviewers else decode_plain,
     )
 
 

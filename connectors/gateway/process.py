@@ -15,7 +15,7 @@ from connectors.gateway.hub import Hub
 from connectors.gateway.review.cases import Cases
 from connectors.gateway.review.desk import Desk
 from connectors.gateway.review.people import Person
-from connectors.gateway.review.reading import records_of
+from connectors.gateway.review.reading import Decode, decode_plain, records_of
 from connectors.gateway.review.routes import Routes
 from connectors.gateway.server import PAGE, Server
 from pipeline.egress import Gate
@@ -32,6 +32,7 @@ async def run(  # noqa: PLR0913 - what a process is made of, named once
     gate: Gate,
     port: int = 0,
     reviewers: tuple[Person, ...] = (),
+    decode: Decode = decode_plain,
     on_ready: Callable[[int], None] = lambda _: None,
 ) -> None:
     """Serve agent pages until cancelled; then close every socket with 1012.
@@ -43,6 +44,7 @@ async def run(  # noqa: PLR0913 - what a process is made of, named once
         gate: what it refuses is on no screen.
         port: 0 takes a free one.
         reviewers: who may review; without any there is no such page.
+        decode: opens what is sealed, for reviewers.
         on_ready: called with the port once pages are served.
 
     Raises:
@@ -53,7 +55,7 @@ async def run(  # noqa: PLR0913 - what a process is made of, named once
     feed = Feed(hub, prefix, gate, cases)
     writer = FeedbackWriter(bootstrap, prefix)
     app = Server(hub, writer.send, feed.readiness).application()
-    read = partial(records_of, bootstrap, prefix)
+    read = partial(records_of, bootstrap, prefix, decode)
     desk = Desk(read, gate, cases, writer.write) if cases is not None else None
     if desk is not None:
         Routes(desk, reviewers, PAGE).add(app)

@@ -87,6 +87,7 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
     for row in judged:
         _mask_run(masks, row)
     _mask_dates(masks, readings, numbers)
+    _mask_codes(masks, readings, numbers)
     _mask_misheard(masks, readings)
     for turn, first, last in find_addresses(readings, runs):
         _fill(masks[turn], first, last, "ADDRESS")
@@ -196,6 +197,9 @@ def _all_names(readings: Sequence[Reading], known_names: Set[str]) -> list[tuple
 _DIGIT_TYPES: Final = TYPES - {"NAME", "EMAIL", "ADDRESS", "DOB"}
 _NUMBER_TYPES: Final = _DIGIT_TYPES | {"DOB"}
 MAX_MISHEARD: Final = 2  # in a row
+MIN_CODE: Final = 2  # words of a security code: "seventy two one" of three digits
+MAX_CODE: Final = 5
+MAX_ANSWER: Final = 10  # words of an answer that says no more than the code
 _STRONGER_THAN_NAME: Final = TYPES - {"NAME", "PII"}
 
 
@@ -213,6 +217,41 @@ def _mask_run(masks: Masks, judged: Judged) -> None:
         if kind:
             _fill(masks[turn], min(first, at), at, kind)
         before = (turn, at, kind)
+
+
+def _mask_codes(masks: Masks, readings: Sequence[Reading], numbers: Numbers) -> None:
+    """Mask a security code of which the recogniser has left a digit or two: it is where one was asked for or named."""
+    named: Track | None = None  # whose turn before has named a code
+    for row, reading in zip(masks, readings, strict=True):
+        labels = [one for one in reading.labels if one.kind == "CVV" and (not one.is_weak or numbers.has_card_talk())]
+        for label in labels:
+            first = label.last + 1
+            while first < len(row) and reading.words[first].kind == "filler":
+                first += 1
+            _fill_code(row, reading, first)
+        if named is not None and named != reading.track and not labels and len(row) <= MAX_ANSWER:
+            for first in range(len(row)):
+                if _fill_code(row, reading, first):
+                    break
+        if labels or len(row) > MAX_MISHEARD:
+            named = reading.track if labels else None
+
+
+def _fill_code(row: list[str], reading: Reading, first: int) -> bool:
+    """Mask the words from one on up to an edge or a label, if each is a digit or sounds like one, and one is."""
+    at, count, is_digit = first, 0, False
+    while not (at >= len(row) or any(label.first == at for label in reading.labels)):
+        is_here = reading.words[at].kind == "digits"
+        is_digit = is_digit or is_here
+        step = 1 if is_here else _misheard(reading, at, 1)
+        if not step:
+            return False
+        at, count = at + step, count + 1
+    if not is_digit or not (MIN_CODE if reading.is_final else 1) <= count <= MAX_CODE:
+        return False
+    for place in range(first, at):
+        row[place] = row[place] or "CVV"
+    return True
 
 
 def _mask_misheard(masks: Masks, readings: Sequence[Reading]) -> None:
@@ -290,11 +329,18 @@ def _mask_tails(masks: Masks, readings: Sequence[Reading], judged: Iterable[Judg
     """Hold back digits at the end of a partial: the next word may be a digit too, or `dollars`."""
     cold = {(row.run.last_turn, row.run.places[-1][1]) for row in judged if numbers.is_cold(row)}
     for turn, reading in enumerate(readings):
-        if not reading.is_final and reading.pieces and reading.pieces[-1].is_tail:
-            words = reading.pieces[-1].words
-            if (turn, words[-1]) not in cold:
+        if not reading.is_final and reading.pieces:
+            words, is_tail = reading.pieces[-1].words, reading.pieces[-1].is_tail
+            if is_tail and (turn, words[-1]) not in cold or _goes_on(reading, words):
                 for at in range(words[0], words[-1] + 1):
                     masks[turn][at] = masks[turn][at] or "PII"
+
+
+def _goes_on(reading: Reading, words: Sequence[int]) -> bool:
+    """Say whether another digit is on its way behind two or more: "twenty five fifty nin", "three five double"."""
+    end = len(reading.words) - 1
+    is_multiplied = any(atom.kind == "multiplier" for atom in reading.words[words[-1]].atoms)
+    return len(words) >= MIN_CODE and (is_multiplied or words[-1] == end - 1 and _misheard(reading, end, 1) > 0)
 
 
 def _opens(readings: Sequence[Reading], judged: Iterable[Judged]) -> list[Open]:

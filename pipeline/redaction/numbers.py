@@ -99,7 +99,7 @@ class Numbers:
                 break
             if row.turn == turn and row.label.first > date.first:
                 continue
-            if _is_doubtful(row.label) and not self._has_card_talk():
+            if _is_doubtful(row.label) and not self.has_card_talk():
                 continue
             if row.label.kind in ("DOB", "EXPIRY"):
                 is_near = date.is_open or row.turn == turn or self._distance(row, turn) <= ADJACENT
@@ -220,7 +220,7 @@ class Numbers:
         if row.label.kind == "":
             is_own = row.turn == turn and 0 < at - row.label.last <= NEUTRAL_WORDS
             return is_own or (not row.label.is_weak and not self._is_used(row, run))
-        return not _is_doubtful(row.label) or self._has_card_talk()
+        return not _is_doubtful(row.label) or self.has_card_talk()
 
     def _is_used(self, row: Placed, run: Run) -> bool:
         """Say whether another number has followed the label: one order number is all that it explains."""
@@ -229,7 +229,7 @@ class Numbers:
             for judged in self.judged
         )
 
-    def _has_card_talk(self) -> bool:
+    def has_card_talk(self) -> bool:
         """Say whether a card was spoken of: a contract expires too."""
         return any(row.label.kind in ("CREDITCARD", "CVV") for row in self._labels) or any(
             judged.type == "CREDITCARD" or judged.type and len(judged.run.text) >= CARD_LIKE for judged in self.judged

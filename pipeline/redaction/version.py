@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "f0e64c316eee"
+DETECTOR: Final = "7fbc15f84d73"

@@ -107,7 +107,7 @@ def test_drained_generation_goes_with_its_own_topics_alone() -> None:
     topics = [*as_declared(FIRST, SECOND), foreign]
     steps = decided(GROWN, (FIRST, SECOND), topics, {1: QUIET, 2: BUSY})
     (removal,) = steps.removals
-    shared = {"local.feed.positions", "local.policies", "local.generations"}
+    shared = {"local.feed.positions", "local.policies", "local.generations", "local.subject.keys"}
     assert {one.name for one in as_declared(FIRST)} - shared == set(removal.topics)
     assert f"- generation 1: {len(removal.topics)} topics, no live contact" in steps.lines()
 

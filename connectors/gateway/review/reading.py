@@ -10,8 +10,8 @@ from typing import Final
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from pipeline.errors import PeerUnavailable, RecordRefused
+from topics import codec
 from topics.clients import tail_consumer
-from topics.codec import decode
 from topics.generations import prefix_of
 from topics.keys import partition_of
 from topics.records import Record
@@ -20,17 +20,28 @@ ANSWER_S: Final = 5.0
 LIMIT_S: Final = 60.0  # a person waits for it
 BATCH_RECORDS: Final = 2_000
 
+Decode = Callable[[str, bytes, bytes], Record]  # of topic without prefix, record key and value
 Read = Callable[[Sequence[str], bytes, int, int], list[Record]]  # `records_of` of one environment
 
 
-def records_of(
-    bootstrap: str, prefix: str, topics: Sequence[str], key: bytes, since_ms: int, generation: int
+def decode_plain(_topic: str, _key: bytes, value: bytes) -> Record:
+    """Read a record of a topic that is not sealed.
+
+    Raises:
+        RecordRefused: it is no record.
+    """
+    return codec.decode(value)
+
+
+def records_of(  # noqa: PLR0913 - the first three are one environment's
+    bootstrap: str, prefix: str, decode: Decode, topics: Sequence[str], key: bytes, since_ms: int, generation: int
 ) -> list[Record]:
     """Return the records of one conversation, of each topic in its order; what cannot be read is left out.
 
     Args:
         bootstrap: `host:port` of Kafka.
         prefix: the environment's.
+        decode: opens what is sealed.
         topics: without prefix.
         key: of the conversation.
         since_ms: Kafka's time of the first record, ms since 1970.
@@ -43,7 +54,9 @@ def records_of(
     try:
         own = prefix_of(prefix, generation)
         places = [_place(consumer, own + topic, key, since_ms) for topic in topics]
-        return [record for message in _read(consumer, places) if (record := _record(message, key)) is not None]
+        own_messages = (message for message in _read(consumer, places) if message.key() == key)
+        read = (_record(decode, (message.topic() or "").removeprefix(own), message) for message in own_messages)
+        return [record for record in read if record is not None]
     except KafkaException as error:
         raise PeerUnavailable(f"Kafka does not tell a contact: {error.args[0].name()}") from None
     finally:
@@ -81,10 +94,8 @@ def _read(consumer: Consumer, places: list[TopicPartition]) -> Iterator[Message]
                 raise KafkaException(error)
 
 
-def _record(message: Message, key: bytes) -> Record | None:
-    if message.key() != key:
-        return None
+def _record(decode: Decode, topic: str, message: Message) -> Record | None:
     try:
-        return decode(message.value() or b"")
+        return decode(topic, message.key() or b"", message.value() or b"")
     except RecordRefused:
         return None

@@ -156,3 +156,24 @@ def test_code_in_answer_is_masked_at_every_word(code: str, lead: str) -> None:
         said = " ".join(words[:upto])
         found = masked("a: what is the security code", f"c: {lead} {said}", is_final=False)
         assert found[-upto:] == words[:upto]
+
+
+@pytest.mark.parametrize("code", ["twenty four night", "eleven night", "five wan heaven", "for one nine"])
+@pytest.mark.parametrize("is_final", [True, False])
+def test_code_of_which_a_digit_is_left_is_masked_where_it_was_named_or_asked_for(code: str, is_final: bool) -> None:
+    card = "c: it is 4111 1111 1111 1111 expires oh nine twenty eight"
+    for lines in (
+        (f"{card} and the code is {code}",),
+        (card, "a: and the security code please", f"c: that would be {code}"),
+    ):
+        assert set(code.split()) <= set(masked(*lines, is_final=is_final))
+
+
+def test_talk_behind_the_name_of_a_code_is_none() -> None:
+    for line in ("c: the security code is one of those things", "c: the cvv is the one that i have lost"):
+        assert [] == masked(line)
+
+
+@pytest.mark.parametrize("line", ["c: can you charge twenty five fifty nin", "c: can you charge three five two triple"])
+def test_digits_before_a_word_that_is_cut_are_held_in_a_partial(line: str) -> None:
+    assert {"fifty", "two"} & set(masked(line, is_final=False))

@@ -20,15 +20,15 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # re-exports 
 from connectors import audit
 from connectors.audit import AuditSink
 from connectors.gateway import process
-from connectors.gateway.review.reading import records_of
+from connectors.gateway.review.reading import decode_plain, records_of
 from pipeline.engines import sink
 from tests.connectors.gateway import screenplay as play
 from tests.connectors.gateway.review.reviewing import BENIGN, LEFT, MARIA, RAW, RAW_TEXT, verdict
+from tests.pipeline.engines.stations import Place
 from tests.proven import GATE, KEY, proven
 from topics import admin, clients
 from topics.catalogue import topic_of
 from topics.clients import producer
-from topics.codec import encode
 from topics.records import AccessEvent, Record, ReviewDecision
 
 pytestmark = pytest.mark.kafka
@@ -40,21 +40,23 @@ APPROVE = {"contact_id": play.CONTACT, "verdict_rev": 1, "decision": "approved",
 
 
 def write(broker: str, prefix: str, *records: Record) -> None:
-    writer = producer(broker)
+    writer, payloads = producer(broker), Place(broker, prefix).payloads
     for record in records:
-        writer.produce(prefix + topic_of(record), encode(proven(record)), play.KEY)
+        topic = topic_of(record)
+        writer.produce(prefix + topic, payloads.encode(topic, play.KEY, proven(record)), play.KEY)
     assert 0 == writer.flush(20)
 
 
 def written(broker: str, prefix: str, topic: str) -> list[Record]:
-    return records_of(broker, prefix, (topic,), play.KEY, 0, 1)
+    return records_of(broker, prefix, decode_plain, (topic,), play.KEY, 0, 1)
 
 
 @asynccontextmanager
 async def reviewing(broker: str, prefix: str) -> AsyncIterator[aiohttp.ClientSession]:
     """Run a gateway process, and log in."""
     port: asyncio.Future[int] = asyncio.get_running_loop().create_future()
-    serving = process.run(broker, prefix, None, GATE, on_ready=port.set_result, reviewers=(MARIA,))
+    decode = Place(broker, prefix).payloads.decode
+    serving = process.run(broker, prefix, None, GATE, 0, (MARIA,), decode, port.set_result)
     task = asyncio.ensure_future(serving)
     url = f"http://127.0.0.1:{await port}"
     try:
@@ -81,7 +83,8 @@ async def post(http: aiohttp.ClientSession, path: str, said: Mapping[str, object
 
 
 @pytest.fixture
-def topics(broker: str, prefix: str) -> str:
+def topics(broker: str, prefix: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> str:
+    monkeypatch.chdir(tmp_path)  # where the keys are
     admin.apply(broker, admin.plan(admin.declare(prefix, PARTITIONS, 1), ()))
     write(broker, prefix, BENIGN, LEFT, RAW, verdict())
     return prefix
