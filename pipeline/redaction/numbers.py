@@ -1,6 +1,7 @@
 """Decide what each number is: by its label, its shape, its check digit, and what stands around it.
 
-Owns the order of evidence. A number of three digits or more that nothing explains is `PII`: it fails closed.
+Owns the order of evidence. A number of three digits or more that nothing explains is `PII`: it fails closed, but for
+three behind a designator ("boeing 747") while no card waits for its code.
 """
 
 from bisect import bisect_right

@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "7fbc15f84d73"
+DETECTOR: Final = "7127d56fe31d"
