@@ -197,6 +197,7 @@ def _all_names(readings: Sequence[Reading], known_names: Set[str]) -> list[tuple
 _DIGIT_TYPES: Final = TYPES - {"NAME", "EMAIL", "ADDRESS", "DOB"}
 _NUMBER_TYPES: Final = _DIGIT_TYPES | {"DOB"}
 MAX_MISHEARD: Final = 2  # in a row
+_GOING: Final = 3  # words of a number in talk that is held in a partial while its next word is unknown
 MIN_CODE: Final = 2  # words of a security code: "seventy two one" of three digits
 MAX_CODE: Final = 5
 MAX_ANSWER: Final = 10  # words of an answer that says no more than the code
@@ -337,10 +338,10 @@ def _mask_tails(masks: Masks, readings: Sequence[Reading], judged: Iterable[Judg
 
 
 def _goes_on(reading: Reading, words: Sequence[int]) -> bool:
-    """Say whether another digit is on its way behind two or more: "twenty five fifty nin", "three five double"."""
+    """Say whether another digit is on its way: "twenty five fifty nin", "three five double"."""
     end = len(reading.words) - 1
     is_multiplied = any(atom.kind == "multiplier" for atom in reading.words[words[-1]].atoms)
-    return len(words) >= MIN_CODE and (is_multiplied or words[-1] == end - 1 and _misheard(reading, end, 1) > 0)
+    return len(words) >= _GOING and (is_multiplied or words[-1] == end - 1 and _misheard(reading, end, 1) > 0)
 
 
 def _opens(readings: Sequence[Reading], judged: Iterable[Judged]) -> list[Open]:

@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "7127d56fe31d"
+DETECTOR: Final = "5956000294fb"
