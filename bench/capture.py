@@ -25,11 +25,12 @@ from confluent_kafka import Message
 from bench.offered import Latencies, Tail
 from bench.report import Report, judged
 from bench.site import Site, cpu_s
+from bench.spoken import AUDIO
 from bench.watched import DEFAULT
 from connectors import kvs_emulator
 from connectors.files import Call
 from connectors.kvs_emulator.fragments import Stream
-from pipeline import broker
+from pipeline import app, broker
 from topics import clients, codec
 from topics.keys import contact_key, partition_of
 from topics.records import SAMPLES_PER_MS, TRACKS, AudioFrame, ContactEvent, MediaStarted, Record, Track, Watermark
@@ -165,9 +166,10 @@ def _compare(site: Site, step: Step, call: Call, began_ms: int) -> None:
     """Wait until every contact is over; then hold its audio against what was played."""
     sound: dict[str, dict[Track, bytearray]] = {}
     ended: set[str] = set()
+    payloads = app.payloads(site.settings)
 
     def take(message: Message) -> None:
-        record = codec.decode(message.value() or b"")
+        record = payloads.decode(AUDIO, message.key() or b"", message.value() or b"")
         if isinstance(record, Watermark) and record.is_end:
             ended.add(record.contact_id)
         if isinstance(record, AudioFrame):
@@ -188,7 +190,7 @@ def _compare(site: Site, step: Step, call: Call, began_ms: int) -> None:
         sound.clear()
         ended.clear()
         step.latencies = Latencies()
-        tail = Tail(site.settings.kafka_bootstrap, ["audio.frames"], _PARTITIONS)
+        tail = Tail(site.settings.kafka_bootstrap, [AUDIO], _PARTITIONS)
         tail.records(take)
         tail.close()
     expected = {"customer": call.customer.tobytes(), "agent": call.agent.tobytes()}

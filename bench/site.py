@@ -11,7 +11,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Self
 
-from bench.watched import JARS, Child, Recording, is_ready, plain_environment, wait_until
+from bench.watched import JARS, Child, Recording, is_ready, opening, plain_environment, wait_until
 from pipeline import broker, environment, settings
 from pipeline.engines import failpoints
 from pipeline.processes import is_alive
@@ -63,7 +63,8 @@ class Site:
         self._workers = workers
         self._run_dir = folder / RUN_DIR
         self._children: dict[str, list[Child]] = defaultdict(list)
-        self.settings = settings.load(kafka_bootstrap=bootstrap, partitions=partitions, asr=recording.asr)
+        own = settings.load(kafka_bootstrap=bootstrap, partitions=partitions, asr=recording.asr)
+        self.settings = opening(own, folder)
         environment.apply(self.settings, environment.plan(self.settings))
 
     @classmethod

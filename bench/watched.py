@@ -18,8 +18,9 @@ from dataclasses import dataclass
 from importlib import resources
 from pathlib import Path
 
-from connectors import files
+from connectors import files, tenant_keys
 from pipeline import broker, call
+from pipeline.app import SUBJECT_KEY
 from pipeline.results import Entry
 from pipeline.settings import BOOTSTRAP_VARIABLE, PREFIX, Settings
 
@@ -118,7 +119,7 @@ class WatchedDemo:
         self.contact_id = contact_id
         self.page = child.wait_for("page http").split()[1]
         self._run_dir = folder / ".trunkline" / "run"
-        self.settings = _told(self.pid("postgres"))
+        self.settings = opening(_told(self.pid("postgres")), folder)
 
     def pid(self, group: str) -> int:
         """The process id of a group's worker at this moment."""
@@ -218,6 +219,14 @@ def _told(pid: int) -> Settings:
     told = {name: value for name, _, value in pairs}
     known = {name: told[PREFIX + name.upper()] for name in Settings.model_fields if PREFIX + name.upper() in told}
     return Settings.model_validate(known)
+
+
+def opening(settings: Settings, folder: Path) -> Settings:
+    """Return settings that open, and seal, as workers do that run in a folder."""
+    tenant_keys.made_at(folder / SUBJECT_KEY)
+    names = folder / "subjects.toml"
+    names.write_text(f'[keys]\n"*" = "file:{SUBJECT_KEY}"\n')
+    return settings.model_copy(update={"subject_keys": str(names)})
 
 
 def _content(file: int) -> str:

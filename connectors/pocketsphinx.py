@@ -10,6 +10,7 @@ when the pipe to its parent closes.
 import re
 import subprocess
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import IO, Final
 
@@ -176,4 +177,5 @@ def _serve() -> None:
 
 
 if __name__ == "__main__":
-    _serve()
+    with suppress(BrokenPipeError):  # the other side has ended while it was answered
+        _serve()

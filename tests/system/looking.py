@@ -8,7 +8,7 @@ from urllib.parse import unquote
 
 import numpy as np
 import psycopg
-from confluent_kafka import TopicPartition
+from confluent_kafka import Message, TopicPartition
 from numpy.typing import NDArray
 from psycopg import sql
 from redis import Redis
@@ -16,7 +16,10 @@ from redis import Redis
 from bench.screen import Screen
 from bench.watched import WatchedDemo
 from connectors import objects, places
+from pipeline import app
+from pipeline.engines.payloads import Payloads
 from pipeline.engines.tables import read_whole
+from pipeline.settings import Settings
 from topics import clients, codec, deadletters
 from topics.catalogue import TOPICS
 from topics.records import AudioFrame
@@ -26,7 +29,7 @@ Texts = dict[str, str]
 
 def look(demo: WatchedDemo, screen: Screen, folder: Path) -> tuple[Texts, Texts]:
     """Read every place; returns what anybody may see, and what is restricted."""
-    open_topics, restricted = kafka(demo.settings.kafka_bootstrap, demo.settings.topic_prefix)
+    open_topics, restricted = kafka(demo.settings)
     seen = {"screen": "\n".join(json.dumps(one.frame) for one in screen.seen)}
     pages = {f"page {name}": fetch(demo.page + name) for name in ("", "contacts", "readyz")}
     stored = postgres(demo.settings.postgres_dsn.get_secret_value())
@@ -85,11 +88,12 @@ def valkey(url: str) -> Texts:
         return texts
 
 
-def kafka(bootstrap: str, prefix: str) -> tuple[Texts, Texts]:
+def kafka(settings: Settings) -> tuple[Texts, Texts]:
     """Every topic but the changelogs: the open ones with their dead letters, and the restricted ones.
 
     Keys and headers of restricted topics stand among the open ones: operators see them.
     """
+    bootstrap, prefix, payloads = settings.kafka_bootstrap, settings.topic_prefix, app.payloads(settings)
     listed = clients.admin(bootstrap).list_topics(timeout=10).topics
     open_texts: Texts = {}
     restricted: Texts = {}
@@ -99,15 +103,16 @@ def kafka(bootstrap: str, prefix: str) -> tuple[Texts, Texts]:
             partitions = [TopicPartition(prefix + topic, n) for n in (found.partitions if found else ())]
             messages = list(read_whole(bootstrap, partitions)) if partitions else []
             texts = restricted if TOPICS[name].data == "restricted" else open_texts
-            values = [message.value() or b"" for message in messages]
-            texts[f"kafka {topic}"] = "\n".join(_text(one) if topic == name else repr(one) for one in values)
+            texts[f"kafka {topic}"] = "\n".join(
+                _text(payloads, name, one) if topic == name else repr(one.value()) for one in messages
+            )
             margins = [f"{message.key()!r} {message.headers()!r}" for message in messages]
             open_texts[f"kafka {topic} keys and headers"] = "\n".join(margins)
     return open_texts, restricted
 
 
-def _text(value: bytes) -> str:
-    record = codec.decode(value)
+def _text(payloads: Payloads, topic: str, message: Message) -> str:
+    record = payloads.decode(topic, message.key() or b"", message.value() or b"")
     return "audio" if isinstance(record, AudioFrame) else json.dumps(codec.to_json(record))
 
 

@@ -37,7 +37,7 @@ from tests.connectors.kvs.taken import Taken
 from tests.connectors.kvs_emulator.callers import noise
 from tests.pipeline.engines.stations import Place
 from tests.pipeline.engines.test_supervised import shares
-from topics import clients, codec
+from topics import clients
 from topics.keys import contact_key, partition_of
 from topics.records import (
     AudioCoverage,
@@ -194,14 +194,16 @@ class Heard:
             return {*self._ended} & {name for name, one in self._coverage.items() if one.is_end}
 
     def _read(self) -> None:
-        consumer = clients.tail_consumer(self._place.bootstrap)
+        consumer, payloads = clients.tail_consumer(self._place.bootstrap), self._place.payloads
         topics = [self._place.prefix + name for name in ("audio.frames", "audio.coverage")]
         consumer.assign([TopicPartition(topic, n, 0) for topic in topics for n in range(PARTITIONS)])
         while not self._is_closed.is_set():
             message = consumer.poll(0.1)
             if message is not None and message.error() is None:
+                topic = (message.topic() or "").removeprefix(self._place.prefix)
+                record = payloads.decode(topic, message.key() or b"", message.value() or b"")
                 with self._lock:
-                    self._take(codec.decode(message.value() or b""))
+                    self._take(record)
         consumer.close()
 
     def _take(self, record: Record) -> None:
