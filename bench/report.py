@@ -31,7 +31,7 @@ class Report:
 def write(report: Report, name: str, copy: Path | None) -> None:
     """Print a report and write it to `bench/results/<name>.json` and `.txt`, and its figures to a file of choice."""
     origin = {
-        "command": " ".join(["python -m bench", *sys.argv[1:]]),
+        "command": " ".join(["python -m bench", *map(_without_folder, sys.argv[1:])]),
         "commit": _commit(),
         "machine": _machine(),
         "load_at_end": [round(one, 2) for one in os.getloadavg()],
@@ -68,3 +68,8 @@ def _machine() -> str:
     model = models[0].partition(":")[2].strip() if models else platform.machine()
     memory_gb = os.sysconf("SC_PAGE_SIZE") * os.sysconf("SC_PHYS_PAGES") / 2**30
     return f"{os.cpu_count()} x {model}, {memory_gb:.0f} GB, {platform.system()} {platform.release()}"
+
+
+def _without_folder(argument: str) -> str:
+    """Return a file's name alone: where it lies on this machine tells nobody anything."""
+    return Path(argument).name if argument.startswith("/") else argument
