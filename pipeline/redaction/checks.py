@@ -6,6 +6,7 @@ Numbers (checksum 3-7-1), the North American Numbering Plan (no area or exchange
 area 000, 666 or 9xx).
 """
 
+from operator import mul
 from typing import Final
 
 CARD_LENGTHS: Final = (16, 15, 14, 19, 18, 17, 13)
@@ -87,6 +88,25 @@ def is_social_security(digits: str) -> bool:
     return len(digits) == 9 and digits[:3] not in ("000", "666") and digits[0] != "9" and digits[5:] != "0000"
 
 
+def is_routing(digits: str) -> bool:
+    """Say whether this is a routing number (ABA checksum 3-7-1; the first two digits are a Federal Reserve district)."""
+    values = [ord(digit) - 48 for digit in digits]
+    is_district = 1 <= int(digits[:2] or 0) <= 32
+    return len(values) == 9 and is_district and sum(map(mul, values, (3, 7, 1) * 3)) % 10 == 0
+
+
 def is_month_year(digits: str) -> bool:
     """Say whether this reads as MMYY or MMYYYY."""
     return len(digits) in (3, 4, 6) and 1 <= int(digits[: 1 if len(digits) == 3 else 2]) <= 12
+
+
+def is_birth_date(digits: str) -> bool:
+    """Say whether this reads as month, day and year, in either order of the first two; months may have one digit."""
+    year, rest = digits[-4:], digits[:-4]
+    is_year = len(digits) > 4 and digits[-4:-2] in ("19", "20")
+    if not is_year:
+        year, rest = digits[-2:], digits[:-2]
+    splits = [(rest[:at], rest[at:]) for at in (1, 2) if 1 <= len(rest) - at <= 2]
+    return len(year) >= 2 and any(
+        1 <= int(one) <= 31 and 1 <= int(other) <= 31 and min(int(one), int(other)) <= 12 for one, other in splits
+    )

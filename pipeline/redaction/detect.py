@@ -10,14 +10,14 @@ from dataclasses import dataclass, field
 from functools import cache
 from typing import Final
 
-from pipeline.redaction.digits import Run, find_runs
+from pipeline.redaction.digits import JOIN_MS, Run, find_runs
 from pipeline.redaction.emails import find_emails
 from pipeline.redaction.languages import pick
 from pipeline.redaction.names import find_names, name_words
 from pipeline.redaction.numbers import Judged, Numbers
 from pipeline.redaction.places import find_addresses
 from pipeline.redaction.plugins import reading_with
-from pipeline.redaction.reading import Read, Reading, read_turn, reader
+from pipeline.redaction.reading import CUT_MS, Read, Reading, read_turn, reader
 from pipeline.redaction.replacement import Replacement, parts, token
 from pipeline.redaction.words import DOUBTFUL, sounds_like_number
 from topics.records import Track
@@ -87,10 +87,17 @@ def detect(readings: Sequence[Reading], known_names: Set[str], now_ms: int, prof
     for row in judged:
         _mask_run(masks, row)
     _mask_dates(masks, readings, numbers)
+    _mask_date_parts(masks, readings)
     _mask_codes(masks, readings, numbers)
     _mask_misheard(masks, readings)
     for turn, first, last in find_addresses(readings, runs):
-        _fill(masks[turn], first, last, "ADDRESS")
+        reading = readings[turn]
+        is_late = (
+            first > 0
+            and bool(reading.words[first].atoms)
+            and reading.norms[first - 1] not in reading.language.range_words
+        )
+        _fill(masks[turn], first - (is_late and _misheard(reading, first - 1, -1) == 1), last, "ADDRESS")
     for turn, at in find_emails(readings):
         _fill(masks[turn], at, at, "EMAIL", frozenset())
     marks = _all_names(readings, known_names)
@@ -197,6 +204,8 @@ def _all_names(readings: Sequence[Reading], known_names: Set[str]) -> list[tuple
 _DIGIT_TYPES: Final = TYPES - {"NAME", "EMAIL", "ADDRESS", "DOB"}
 _NUMBER_TYPES: Final = _DIGIT_TYPES | {"DOB"}
 MAX_MISHEARD: Final = 2  # in a row
+_DATE_TYPES: Final = frozenset(("DOB", "EXPIRY"))
+_DATE_WORDS: Final = ("digits", "ordinal", "date", "month")
 _GOING: Final = 3  # words of a number in talk that is held in a partial while its next word is unknown
 MIN_CODE: Final = 2  # words of a security code: "seventy two one" of three digits
 MAX_CODE: Final = 5
@@ -223,11 +232,11 @@ def _mask_run(masks: Masks, judged: Judged) -> None:
 def _mask_codes(masks: Masks, readings: Sequence[Reading], numbers: Numbers) -> None:
     """Mask a security code of which the recogniser has left a digit or two: it is where one was asked for or named."""
     named: Track | None = None  # whose turn before has named a code
-    for row, reading in zip(masks, readings, strict=True):
-        labels = [one for one in reading.labels if one.kind == "CVV" and (not one.is_weak or numbers.has_card_talk())]
+    for row, reading, given in zip(masks, readings, numbers.labels, strict=True):
+        labels = [one for one in given if one.kind == "CVV" and (not one.is_weak or numbers.has_card_talk())]
         for label in labels:
             first = label.last + 1
-            while first < len(row) and reading.words[first].kind == "filler":
+            while first < len(row) and _leads(reading, first):
                 first += 1
             _fill_code(row, reading, first)
         if named is not None and named != reading.track and not labels and len(row) <= MAX_ANSWER:
@@ -242,28 +251,68 @@ def _fill_code(row: list[str], reading: Reading, first: int) -> bool:
     """Mask the words from one on up to an edge or a label, if each is a digit or sounds like one, and one is."""
     at, count, is_digit = first, 0, False
     while not (at >= len(row) or any(label.first == at for label in reading.labels)):
-        is_here = reading.words[at].kind == "digits"
+        is_here = reading.words[at].kind == "digits" or _is_scale(reading, at)
         is_digit = is_digit or is_here
         step = 1 if is_here else _misheard(reading, at, 1)
         if not step:
             return False
         at, count = at + step, count + 1
-    if not is_digit or not (MIN_CODE if reading.is_final else 1) <= count <= MAX_CODE:
+    is_all = at == len(row) and all(_leads(reading, place) for place in range(first))
+    least = MIN_CODE if reading.is_final and not is_all else 1
+    if not is_digit or not least <= count <= MAX_CODE:
         return False
     for place in range(first, at):
         row[place] = row[place] or "CVV"
     return True
 
 
+def _leads(reading: Reading, at: int) -> bool:
+    """Say whether a word may stand between what names a number and the number."""
+    word = reading.words[at]
+    return word.kind == "filler" or not word.atoms and word.norm in reading.language.number_openers
+
+
+def _is_scale(reading: Reading, at: int) -> bool:
+    """Say whether a word multiplies: "double", "hundred"."""
+    return any(atom.kind in ("multiplier", "hundred") for atom in reading.words[at].atoms)
+
+
 def _mask_misheard(masks: Masks, readings: Sequence[Reading]) -> None:
     """Mask words beside masked digits that sound like digits, where nothing but digits can stand."""
-    for row, reading in zip(masks, readings, strict=True):
+    for turn, (row, reading) in enumerate(zip(masks, readings, strict=True)):
         if any(row):
             for at, kind in enumerate(tuple(row)):
                 if kind in _NUMBER_TYPES:
                     for step in (-1, 1):
                         if 0 <= at + step < len(row) and not row[at + step]:
                             _mask_beside(row, reading, at, step)
+        elif 0 < reading.content <= MAX_MISHEARD:
+            _mask_alone(masks, readings, turn)
+
+
+def _mask_alone(masks: Masks, readings: Sequence[Reading], turn: int) -> None:
+    """Mask a turn that is nothing but misheard, between two parts of a number or behind one that goes on."""
+    reading, row = readings[turn], masks[turn]
+    heard = [at for at, word in enumerate(reading.words) if word.kind != "filler"]
+    if not all(_misheard(reading, at, 1) for at in heard):
+        return
+    before = _beside(masks, readings, turn, -1)
+    after = _beside(masks, readings, turn, 1)
+    is_plain = any(reading.norms[at] in reading.language.ordinary for at in heard)
+    if before in _NUMBER_TYPES and (before == after or not reading.is_final or not is_plain):
+        for at in heard:
+            row[at] = before
+
+
+def _beside(masks: Masks, readings: Sequence[Reading], turn: int, step: int) -> str:
+    """Return as what the nearest turn of the same track is masked where it borders on this one; `` if it is not."""
+    near = turn + step
+    while 0 <= near < len(readings) and (readings[near].track != readings[turn].track or not readings[near].words):
+        near += step
+    if not 0 <= near < len(readings):
+        return ""
+    is_near = abs(readings[near].start_ms - readings[turn].start_ms) <= JOIN_MS
+    return masks[near][-1 if step < 0 else 0] if is_near else ""
 
 
 def _mask_beside(row: list[str], reading: Reading, at: int, step: int) -> None:
@@ -273,8 +322,8 @@ def _mask_beside(row: list[str], reading: Reading, at: int, step: int) -> None:
     """
     place, found, last, size = at + step, 0, at, 0
     while not _is_closed(row, reading, place) and found <= MAX_MISHEARD:
-        here = _misheard(reading, place, step)
-        if not here and reading.words[place].kind != "filler":
+        here = _misheard(reading, place, step) or _is_last_sound(reading, place, at)
+        if not here and reading.words[place].kind != "filler" and not _is_scale(reading, place):
             break
         found += here > 0
         place += step * (here or 1)
@@ -284,6 +333,12 @@ def _mask_beside(row: list[str], reading: Reading, at: int, step: int) -> None:
             last, place = place, place + step
         for near in range(min(at, last), max(at, last) + 1):
             row[near] = row[near] or row[at]
+
+
+def _is_last_sound(reading: Reading, at: int, masked: int) -> bool:
+    """Say whether a filler at the end of a turn, right behind a number, sounds like a digit: "oh one then"."""
+    is_end = at == len(reading.words) - 1 == masked + 1 and reading.words[at].kind == "filler"
+    return is_end and sounds_like_number(reading.norms[at], reading.language)
 
 
 def _misheard(reading: Reading, at: int, step: int) -> int:
@@ -324,6 +379,33 @@ def _mask_dates(masks: Masks, readings: Sequence[Reading], numbers: Numbers) -> 
             kind = numbers.date_kind(turn, date)
             if kind:
                 _fill(masks[turn], date.first, date.last, kind)
+                if date.last == len(reading.words) - 1:
+                    _mask_date_behind(masks, readings, turn, kind)
+
+
+def _mask_date_parts(masks: Masks, readings: Sequence[Reading]) -> None:
+    """Mask what goes on with a date behind its first part: "six slash", "oh three of twenty eight"."""
+    for row, reading in zip(masks, readings, strict=True):
+        for at in range(1, len(row)):
+            if row[at - 1] in _DATE_TYPES and not row[at] and reading.norms[at] in reading.language.date_joints:
+                last = at
+                while last + 1 < len(row) and reading.norms[last + 1] in reading.language.date_joints:
+                    last += 1
+                while last + 1 < len(row) and not row[last + 1] and reading.words[last + 1].kind in _DATE_WORDS:
+                    last += 1
+                is_sign = reading.norms[at] in reading.language.date_signs
+                if is_sign or reading.words[last].kind in _DATE_WORDS:
+                    row[at : last + 1] = [row[at - 1]] * (last + 1 - at)
+
+
+def _mask_date_behind(masks: Masks, readings: Sequence[Reading], turn: int, kind: str) -> None:
+    """Mask the rest of a date that a recogniser has cut: digits with which the speaker's next turn begins."""
+    for reading, row in zip(readings[turn + 1 :], masks[turn + 1 :], strict=True):
+        if reading.track == readings[turn].track and reading.words:
+            if reading.pieces and reading.pieces[0].is_head and reading.start_ms - readings[turn].end_ms <= CUT_MS:
+                for at in reading.pieces[0].words:
+                    row[at] = row[at] or kind
+            return
 
 
 def _mask_tails(masks: Masks, readings: Sequence[Reading], judged: Iterable[Judged], numbers: Numbers) -> None:
@@ -332,16 +414,25 @@ def _mask_tails(masks: Masks, readings: Sequence[Reading], judged: Iterable[Judg
     for turn, reading in enumerate(readings):
         if not reading.is_final and reading.pieces:
             words, is_tail = reading.pieces[-1].words, reading.pieces[-1].is_tail
-            if is_tail and (turn, words[-1]) not in cold or _goes_on(reading, words):
+            is_begun = is_tail and (reading.pieces[-1].is_open or any(_is_sure(reading, at) for at in words))
+            if is_begun and (turn, words[-1]) not in cold or _goes_on(reading, words):
                 for at in range(words[0], words[-1] + 1):
                     masks[turn][at] = masks[turn][at] or "PII"
+
+
+def _is_sure(reading: Reading, at: int) -> bool:
+    """Say whether a word is a digit whatever stands beside it; "for" is not."""
+    return any(atom.kind not in DOUBTFUL for atom in reading.words[at].atoms)
 
 
 def _goes_on(reading: Reading, words: Sequence[int]) -> bool:
     """Say whether another digit is on its way: "twenty five fifty nin", "three five double"."""
     end = len(reading.words) - 1
     is_multiplied = any(atom.kind == "multiplier" for atom in reading.words[words[-1]].atoms)
-    return len(words) >= _GOING and (is_multiplied or words[-1] == end - 1 and _misheard(reading, end, 1) > 0)
+    if any(atom.kind in ("hundred", "scale") for at in words for atom in reading.words[at].atoms):
+        return False
+    least = _GOING - reading.pieces[-1].is_open
+    return len(words) >= least and (is_multiplied or words[-1] == end - 1 and _misheard(reading, end, 1) > 0)
 
 
 def _opens(readings: Sequence[Reading], judged: Iterable[Judged]) -> list[Open]:

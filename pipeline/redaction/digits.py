@@ -111,16 +111,18 @@ def _continues(readings: Sequence[Reading], run: Run, turn: int, piece: Piece) -
     if not piece.is_head or readings[turn].starts[piece.words[0]] - run.end_ms > JOIN_MS:
         return False
     between = readings[run.last_turn + 1 : turn]
-    if _has_question(between) or _is_sealed(readings, run):
+    if _has_question(between, readings[turn].starts[piece.words[0]]) or _is_sealed(readings, run):
         return False
     if len(piece.words) == 1 and not piece.is_tail and run.is_card():
         return False
     return sum(reading.content for reading in between) <= MAX_TALK or len(run.places) > 2 or len(piece.words) > 1
 
 
-def _has_question(between: Sequence[Reading]) -> bool:
+def _has_question(between: Sequence[Reading], now_ms: int) -> bool:
     """Say whether the other side has asked for another number meanwhile."""
-    return any(not label.is_weak for reading in between for label in reading.labels)
+    return any(
+        not label.is_weak and reading.ends[label.last] <= now_ms for reading in between for label in reading.labels
+    )
 
 
 def _is_sealed(readings: Sequence[Reading], run: Run) -> bool:

@@ -9,7 +9,7 @@ from itertools import groupby
 from typing import Final, NamedTuple
 
 from pipeline.redaction.languages import Language
-from pipeline.redaction.reading import Reading
+from pipeline.redaction.reading import MAX_FILLERS, Reading
 from pipeline.redaction.spelling import explained
 from pipeline.redaction.words import is_one_letter_off
 from topics.records import TRACKS
@@ -33,6 +33,7 @@ class _Token(NamedTuple):
     has_atoms: bool
     is_digits: bool
     is_plain: bool  # letters alone
+    is_filler: bool
     is_asked: bool  # said in answer to a question for an address, or after announcing it
 
 
@@ -73,6 +74,7 @@ def _tokens(readings: Sequence[Reading], turns: Sequence[tuple[int, int | None]]
             bool(word.atoms),
             word.kind == "digits",
             word.kind == "word" and word.norm.isalpha(),
+            word.kind == "filler",
             asked_from is not None and at >= asked_from,
         )
         for turn, asked_from in turns
@@ -101,9 +103,14 @@ def _in_stretch(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[M
             is_whole = not norm.startswith("@")
             first, last = at if is_whole else _local_start(language, tokens, at), _domain_end(language, tokens, at)
         elif (
-            norm in language.at_words
+            (
+                norm in language.at_words
+                and (end := _domain_end(language, tokens, at)) > at
+                and _is_mail_at(language, tokens, at)
+            )
+            or norm in language.at_sounds
             and (end := _domain_end(language, tokens, at)) > at
-            and _is_mail_at(language, tokens, at)
+            and _is_asked(tokens, at)
         ):
             first, last = _local_start(language, tokens, at), end
         elif norm in language.sure_at_words:
@@ -118,6 +125,12 @@ def _in_stretch(readings: Sequence[Reading], tokens: list[_Token]) -> Iterator[M
         at = last + 1
         tokens = [*tokens[:at], *(token._replace(is_asked=False) for token in tokens[at:])]
     yield from _begun(readings, tokens)
+
+
+def _is_asked(tokens: list[_Token], at: int) -> bool:
+    """Say whether a misheard `at` stands where an address is told: digits, a letter or an unusual word before it."""
+    before = tokens[at - 1] if at else None
+    return tokens[at].is_asked and before is not None and (before.is_digits or before.is_plain)
 
 
 def _is_mail_at(language: Language, tokens: list[_Token], at: int) -> bool:
@@ -149,9 +162,10 @@ def _is_sign(language: Language, token: _Token) -> bool:
 def _domain_end(language: Language, tokens: list[_Token], at: int) -> int:
     """Find the last word of the domain that starts behind `at`; `at` itself where none does."""
     end, place, plain = at, at + 1, 0
+    is_told = tokens[at].is_asked or at > 1 and tokens[at - 2].norm in language.mail_connectors
     while place < len(tokens) and plain < MAX_DOMAIN_WORDS:
         norm = tokens[place].norm
-        top = _top_end(language, tokens, place, is_sure=end > at or tokens[at].is_asked)
+        top = _top_end(language, tokens, place, is_sure=end > at or is_told)
         if top > place:
             end = place = top
         elif _has_top(language, norm) or norm in language.mail_providers and end == at and place <= at + 2:
@@ -185,7 +199,8 @@ def _top_end(language: Language, tokens: list[_Token], place: int, *, is_sure: b
     is_dot = norm in language.domain_dots
     if not after or not (is_dot or is_sure):
         return place
-    letters = next((at for at, one in enumerate(after) if len(one) > 1 or not one.isalpha()), len(after))
+    is_letter = [len(one) == 1 and one.isalpha() or is_sure and one in language.letter_sounds for one in after]
+    letters = next((at for at, is_one in enumerate(is_letter) if not is_one), len(after))
     is_spelled = any("".join(after[:size]) in tops for size in range(2, letters + 1))
     if is_dot:
         if after[0] in tops:
@@ -212,14 +227,17 @@ def _has_top(language: Language, norm: str) -> bool:
 def _local_start(language: Language, tokens: list[_Token], at: int) -> int:
     """Walk left from `at` over the local part."""
     first = at
-    plain = 0
+    plain = fillers = 0
     for place in range(at - 1, max(at - 1 - MAX_LOCAL_WORDS, -1), -1):
         token = tokens[place]
+        if token.is_filler and not _is_spelling(language, tokens, place) and fillers < MAX_FILLERS:
+            fillers += 1
+            continue
         is_joined = place + 1 == at or _is_joined(language, tokens, place)
         if not (_is_spelling(language, tokens, place) or is_joined and not _is_lead(language, token)):
             plain += 1
             most = MAX_ASKED if token.is_asked else int(tokens[place + 1].is_digits)
-            if plain > most or _is_lead(language, token) or token.norm in language.ordinary:
+            if plain > most or _is_lead(language, token) or token.norm in language.ordinary or first > place + 1:
                 break
         first = place
     while first < at and _is_talk(language, tokens, first, at):
@@ -259,7 +277,10 @@ def _is_spelling(language: Language, tokens: list[_Token], place: int) -> bool:
     before = [token.norm for token in tokens[max(0, place - 3) : place]]
     if is_explaining and any(_is_letter(language, one) or one in language.letter_sounds for one in before):
         return True
-    return norm in language.letter_sounds and place + 1 < len(tokens) and tokens[place + 1].norm in language.spelled_as
+    if norm not in language.letter_sounds or place + 1 == len(tokens):
+        return False
+    after = tokens[place + 1].norm
+    return after in language.spelled_as or len(after) == 1 and after.isalpha() and after not in language.letter_words
 
 
 def _is_lead(language: Language, token: _Token) -> bool:
@@ -327,11 +348,14 @@ def _dangling(readings: Sequence[Reading], tokens: list[_Token]) -> int | None:
         at = None
     if at is not None and at > 0 and _is_mail_at(language, tokens, at) and not _is_lead(language, tokens[at - 1]):
         first = _local_start(language, tokens, at)
-        is_formed = tokens[at].is_asked or any(_is_sign(language, token) for token in tokens[first:at])
+        is_told = tokens[at].is_asked and tokens[at - 1].norm not in language.ordinary
+        is_formed = is_told or any(_is_sign(language, token) for token in tokens[first:at])
         if is_formed or not readings[tokens[last].turn].is_final and last - at < MAX_PLAIN + 1:
             return first
     start = next((at for at in range(last, max(last - 6, -1), -1) if tokens[at].norm in language.mail_marks), None)
     if start is None or any(tokens[at].norm in language.top_domains for at in range(start, last + 1)):
+        return None
+    if _top_end(language, tokens, start, is_sure=True) in range(start + 1, last):
         return None
     beside = tokens[max(0, start - 1) : start + 2 : 2] if start else tokens[1:2]
     is_told = any(_is_unusual(language, near) or near.has_atoms or len(near.norm) == 1 for near in beside)

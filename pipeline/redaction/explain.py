@@ -14,7 +14,9 @@ from pipeline.redaction.words import sounds_like_number
 
 MAX_AMOUNT_DIGITS: Final = 7
 MAX_DESIGNATOR: Final = 4  # digits of a model behind a letter; of others fewer
+CENTS: Final = 2  # digits of them
 UNSPLIT_DIGITS: Final = 2  # of an amount whose unit stands in the next turn
+MAX_LETTERED: Final = 12  # digits behind the letters of a ticket
 MAX_BEFORE: Final = 4  # words back to "pay" or "at"
 YEARS: Final = (1900, 2099)
 
@@ -44,7 +46,8 @@ def is_measured(run: Run, readings: Sequence[Reading], *, is_answer: bool) -> bo
         return False
     language = readings[run.turn].language
     is_split = run.is_tail and readings[run.places[-1][0]].norms[run.places[-1][1] + 1 :] == []
-    if is_answer and (is_split or sounds_like_number(after[0], language)) or is_split and run.certain > UNSPLIT_DIGITS:
+    is_heard = is_answer or run.turn != run.last_turn  # a number over turns is no amount
+    if is_heard and (is_split or sounds_like_number(after[0], language)) or is_split and run.certain > UNSPLIT_DIGITS:
         return False
     return after[0] in language.measures or (
         after[0] in language.per_words and after[1:] != [] and after[1] in language.per_units
@@ -62,8 +65,24 @@ def is_designator(run: Run, readings: Sequence[Reading]) -> bool:
     if run.is_open or run.certain > MAX_DESIGNATOR:
         return False
     turn, at = run.places[0]
-    is_lettered = at > 0 and readings[turn].language.is_letter(readings[turn].norms[at - 1])
+    before, language = readings[turn].norms[at - 1], readings[turn].language
+    is_lettered = at > 0 and language.is_letter(before)
+    if before in language.number_verbs:
+        return False
     return run.certain < MAX_DESIGNATOR or is_lettered and not run.is_tail
+
+
+def is_lettered(run: Run, readings: Sequence[Reading]) -> bool:
+    """Say whether letters stand before the number, as in a ticket's: "t k nine five nine two"."""
+    turn, at = run.places[0]
+    language = readings[turn].language
+    return at > 0 and language.is_letter(readings[turn].norms[at - 1]) and run.certain <= MAX_LETTERED
+
+
+def is_counting(run: Run) -> bool:
+    """Say whether somebody counts: "one two three four five"."""
+    values = [atom.value for atom in run.atoms]
+    return len(values) > MAX_DESIGNATOR and values == [str(at) for at in range(1, len(values) + 1)]
 
 
 def is_saying(run: Run, readings: Sequence[Reading]) -> bool:
@@ -83,6 +102,11 @@ def is_everyday(run: Run, readings: Sequence[Reading]) -> bool:
         or _is_quantity(run)
         or _is_price(run, readings[run.turn].language, before)
     )
+
+
+def is_charged(run: Run, readings: Sequence[Reading]) -> bool:
+    """Say whether the number stands behind `pay` or `costs`."""
+    return not readings[run.turn].language.amount_words.isdisjoint(words_before(run, readings))
 
 
 def _is_year(run: Run) -> bool:
@@ -121,6 +145,8 @@ def _is_quantity(run: Run) -> bool:
 def _is_price(run: Run, language: Language, before: list[str]) -> bool:
     """Forty nine ninety nine, after `pay` or `costs`, or within talk where the cents are usual ones."""
     kinds = [atom.kind for atom in run.atoms]
+    if kinds[-1] != "numeral" and "hundred" in kinds[1:2] and len(run.text) == CENTS + 3 and not run.is_open:
+        return True  # one hundred fifty, ninety nine
     is_spoken = len(run.text) <= 4 and kinds[0] in ("tens", "teen") and len(kinds) <= 4
     is_usual = not run.is_open and len(run.text) == 4 and kinds[-1] != "numeral" and run.text[-1] in "059"
     return is_spoken and (is_usual or any(word in language.amount_words for word in before))

@@ -4,6 +4,7 @@ Owns names in words. It knows no dictionary of surnames: after a strong carrier 
 name; after a weak one ("this is") the word must be a given name or be followed like one.
 """
 
+import re
 from collections.abc import Iterator, Sequence, Set
 from typing import Final
 
@@ -11,6 +12,8 @@ from pipeline.redaction.languages import Language
 from pipeline.redaction.reading import Reading
 from pipeline.redaction.spelling import spelt
 
+_LETTERS_JOINED: Final = re.compile(r"[a-z](-[a-z]){2,}")
+MAX_BESIDE: Final = 2  # words on either side of a name that belong to it
 LETTERS: Final = 3  # in a row that make a name without a question for it
 ANSWER_MS: Final = 15_000  # from the question to the begin of the last answer
 MAX_REPLIES: Final = 4  # "hang on", "found it", then the name
@@ -22,6 +25,11 @@ Mark = tuple[int, int, int]  # turn, first word, last word
 
 def find_names(readings: Sequence[Reading], known: Set[str]) -> Iterator[Mark]:
     """Find the names of a window of turns; `known` are name words of earlier turns, lower case."""
+    for turn, first, last in _found(readings, known):
+        yield turn, *_widened(readings[turn], first, last)
+
+
+def _found(readings: Sequence[Reading], known: Set[str]) -> Iterator[Mark]:
     for turn, reading in enumerate(readings):
         for last, strength in reading.carriers:
             yield from _after_carrier(readings, turn, last, strength)
@@ -34,6 +42,31 @@ def find_names(readings: Sequence[Reading], known: Set[str]) -> Iterator[Mark]:
             yield from _known(reading, turn, known)
 
 
+def _widened(reading: Reading, first: int, last: int) -> tuple[int, int]:
+    """Take in the words beside a name that are no talk, and its title: "missus um bergstrom", "brigid begaye"."""
+    language, words = reading.language, reading.words
+    for _ in range(MAX_BESIDE):
+        if first and _is_unusual(reading, first - 1) and not words[first - 1].ends_sentence:
+            first -= 1
+        if last + 1 < len(words) and _is_unusual(reading, last + 1) and not words[last].ends_sentence:
+            last += 1
+    for at in (first - 1, first - 2):
+        if at >= 0 and reading.norms[at] in language.titles - language.social_words:
+            return at, last
+        if at < 0 or words[at].kind != "filler":
+            break
+    return first, last
+
+
+def _is_unusual(reading: Reading, at: int) -> bool:
+    """Say whether a word is neither talk nor an abbreviation nor of an e-mail address."""
+    language, word = reading.language, reading.words[at]
+    norm = language.plain(word.norm)
+    is_known = not _may_be_name(language, norm) or norm in language.abbreviations or norm in language.mail_providers
+    is_word = word.kind == "word" and len(norm) > 2 and norm.replace("-", "").replace("'", "").isalpha()
+    return is_word and not is_known and not language.is_no_name(norm)
+
+
 def name_words(readings: Sequence[Reading], marks: Sequence[Mark]) -> list[str]:
     """List the words of names that are worth recognising again: no ordinary words, no single letters.
 
@@ -43,7 +76,8 @@ def name_words(readings: Sequence[Reading], marks: Sequence[Mark]) -> list[str]:
         word
         for turn, first, last in marks
         for word in map(readings[turn].language.plain, readings[turn].norms[first : last + 1])
-        if len(word) > 1 and _may_be_name(readings[turn].language, word)
+        if len(word) > 1
+        and (_may_be_name(readings[turn].language, word) or word in readings[turn].language.given_names)
     ]
     spelled = [
         one.text
@@ -94,10 +128,17 @@ def _answers(readings: Sequence[Reading], turn: int, *, asks_spelling: bool) -> 
                 return
         elif reading.content or reading.pieces:
             spelled = [(following, one.first, one.last) for one in spelt(reading)] if asks_spelling else []
-            found = [*_at_head(reading, following, is_first=replies == 0), *spelled]
+            found = [*_at_head(reading, following, is_first=replies == 0), *spelled, *_pairs(reading, following)]
             yield from found
             is_found = is_found or bool(found)
             replies += 1
+
+
+def _pairs(reading: Reading, turn: int) -> Iterator[Mark]:
+    """Find two words in a row that are no talk: the name in "i've got it in front of me now nguyet hussain"."""
+    for at in range(len(reading.norms) - 1):
+        if _is_unusual(reading, at) and _is_unusual(reading, at + 1) and not reading.words[at].ends_sentence:
+            yield turn, at, at + 1
 
 
 def _alone(reading: Reading) -> Sequence[tuple[int, int]]:
@@ -115,6 +156,13 @@ def _introduced(reading: Reading) -> Iterator[tuple[int, int]]:
             first = next((n for n in range(max(0, at - 2), at) if n + _length(reading, n) >= at), None)
             if first is not None:
                 yield first, at - 1
+        elif at and norm in language.agent_closers and reading.track == "agent":
+            after = reading.norms[at + 1 : at + 2]
+            is_end = not after or after[0] in language.question_words
+            if is_end and _is_unusual(reading, at - 1) and (at == 1 or reading.norms[at - 2] not in language.articles):
+                yield at - 1, at - 1
+        elif _LETTERS_JOINED.fullmatch(norm) and norm.replace("-", "") not in language.abbreviations:
+            yield at, at
         elif norm in language.head_closers:
             first, after = _head(reading), reading.norms[at + 1 : at + 2]
             if first < at <= first + _length(reading, first) and not language.after_verbs.issuperset(after or ["me"]):
@@ -205,9 +253,11 @@ def _is_likely(reading: Reading, carrier: int, at: int, count: int) -> bool:
     language = reading.language
     if language.plain(reading.norms[at]) in language.given_names:
         return True
-    if reading.norms[carrier] in language.social_words or language.is_no_name(reading.norms[at]):
-        return False
     after = reading.norms[at + count] if at + count < len(reading.norms) else None
+    if count > 1 and reading.norms[carrier] in language.social_words | language.relatives:
+        return not language.is_no_name(reading.norms[at])
+    if reading.norms[carrier] in language.social_words or language.is_no_name(reading.norms[at]):
+        return carrier == 0 and after in language.name_followers
     return (
         reading.norms[carrier] in language.naming_words
         or after is None
@@ -232,6 +282,8 @@ def _spelled(reading: Reading, turn: int, at: int) -> Iterator[Mark]:
 
 
 def _known(reading: Reading, turn: int, known: Set[str]) -> Iterator[Mark]:
+    language, last = reading.language, len(reading.norms) - 1
     for at, norm in enumerate(reading.norms):
-        if norm in known or reading.language.plain(norm) in known:
+        is_called = at in (last, 0) or at == 1 and reading.norms[0] in language.lead_ins
+        if (norm in known or language.plain(norm) in known) and (is_called or norm not in language.ordinary):
             yield turn, at, at

@@ -5,26 +5,39 @@ three behind a designator ("boeing 747") while no card waits for its code.
 """
 
 from bisect import bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Final
 
 from pipeline.redaction.checks import (
     find_card,
+    is_birth_date,
     is_month_year,
+    is_routing,
     is_social_security,
     is_telephone,
     may_start_card,
 )
 from pipeline.redaction.digits import Run
-from pipeline.redaction.explain import is_designator, is_everyday, is_measured, is_pronoun, is_saying
-from pipeline.redaction.reading import Date, Label, Reading
+from pipeline.redaction.explain import (
+    is_charged,
+    is_counting,
+    is_designator,
+    is_everyday,
+    is_lettered,
+    is_measured,
+    is_pronoun,
+    is_saying,
+)
+from pipeline.redaction.reading import Date, Label, Reading, labels_across
+from topics.records import Track
 
 LABEL_MS: Final = 30_000  # how long a question stays open
 UNEXPLAINED: Final = 3  # digits from which a number without explanation is masked
 NEUTRAL_WORDS: Final = 6  # words between "order number" and its number where the speaker labels it himself
 MAX_NEUTRAL: Final = 12  # digits of an order number
 HELD_NEUTRAL: Final = 5  # digits from which an answer that may start a card waits for the horizon
+SHOWN: Final = 4  # digits of an order number in a partial, behind which it may turn out to be a card
 DATE_TURNS: Final = 4  # turns after the question in which date words answer it
 CARD_LIKE: Final = 12  # digits of a masked number that a card may be of which one was not heard
 MOVED_ON: Final = 24  # words of talk after a question behind which a short number does not answer it
@@ -75,10 +88,11 @@ class Numbers:
         """
         self._readings = readings
         self._released_ms = now_ms - horizon_ms
+        self.labels = list(_labels_of(readings))
         placed = (
-            Placed(reading.ends[label.last], turn, label)
-            for turn, reading in enumerate(readings)
-            for label in reading.labels
+            Placed(readings[turn].ends[label.last], turn, label)
+            for turn, labels in enumerate(self.labels)
+            for label in labels
         )
         self._labels = sorted(placed, key=lambda row: (row.at_ms, row.turn, row.label.first))
         self._times = [row.at_ms for row in self._labels]
@@ -103,23 +117,15 @@ class Numbers:
             if _is_doubtful(row.label) and not self.has_card_talk():
                 continue
             if row.label.kind in ("DOB", "EXPIRY"):
+                is_whole = date.is_expiry if row.label.kind == "EXPIRY" else date.is_birth
                 is_near = date.is_open or row.turn == turn or self._distance(row, turn) <= ADJACENT
-                return row.label.kind if is_near else ""
-            if row.label.kind:
+                return row.label.kind if is_near or is_whole else ""
+            if row.label.kind and not (row.label.kind == "CREDITCARD" and row.label.is_weak):
                 break
-        if date.is_open and date.is_birth:
+        if date.is_birth:
             return "DOB"
-        return "EXPIRY" if date.is_open and date.is_expiry and self._follows_card(turn, start_ms) else ""
-
-    def _follows_card(self, turn: int, start_ms: int) -> bool:
-        """Say whether the speaker has just given a card."""
-        track = self._readings[turn].track
-        return any(
-            judged.type == "CREDITCARD"
-            and self._readings[judged.run.turn].track == track
-            and 0 <= start_ms - judged.run.end_ms < LABEL_MS
-            for judged in self.judged
-        )
+        is_of_card = date.is_open and date.is_expiry and self.has_card_talk()
+        return "EXPIRY" if is_of_card else ""
 
     def _is_told(self, row: Placed, run: Run) -> bool:
         """Say whether a number stands directly behind its label: "expires two thousand thirty one"."""
@@ -143,11 +149,11 @@ class Numbers:
         placed = self._label_of(run)
         is_answer = placed is not None and self._is_answer(placed, run)
         is_firm = is_answer and placed is not None and placed.label.kind != "" and not placed.label.is_weak
-        if is_pronoun(run, self._readings) or is_measured(run, self._readings, is_answer=is_firm):
+        echo = self._echo(run)
+        if is_pronoun(run, self._readings) or is_measured(run, self._readings, is_answer=is_firm or bool(echo)):
             return "", False
         if placed is not None and placed.label.kind == "":
             return self._neutral(run, placed)
-        echo = self._echo(run)
         if echo and (placed is None or placed.label.is_weak):
             return echo, False
         if placed is None:
@@ -157,9 +163,18 @@ class Numbers:
         is_weak = placed.label.is_weak and not (_is_doubtful(placed.label) and self._is_told(placed, run))
         if run.certain < (UNEXPLAINED if is_weak else 2) and not run.is_tail:
             return echo, False
-        if is_weak and run.certain >= UNEXPLAINED and is_everyday(run, self._readings):
+        is_date = is_answer and _DATES.get(placed.label.kind, _no_date)(run.text)
+        is_told = is_date or self._begins_card(placed, run)
+        if is_weak and not is_told and run.certain >= UNEXPLAINED and is_everyday(run, self._readings):
             return "", False
         return self._refined(run, placed.label.kind), False
+
+    def _begins_card(self, row: Placed, run: Run) -> bool:
+        """Say whether a turn that names a card ends with what may be its first digits: "the card i used was 6700"."""
+        turn, at = run.places[0]
+        is_named = row.label.kind == "CREDITCARD" and row.turn == turn and run.is_tail and may_start_card(run.text)
+        between = self._readings[turn].norms[row.label.last + 1 : at]
+        return is_named and self._readings[turn].language.amount_words.isdisjoint(between)
 
     def _is_answer(self, row: Placed, run: Run) -> bool:
         """Say whether a number stands where the value that a label names is said.
@@ -180,7 +195,18 @@ class Numbers:
     def is_cold(self, judged: Judged) -> bool:
         """Say whether a number at the end of a partial is part of ordinary talk, whatever follows."""
         run = judged.run
-        return not judged.type and not run.is_open and not self._follows_secret(run)
+        if judged.type:
+            return False
+        if self._is_announced(run):
+            return len(run.text) <= SHOWN or not may_start_card(run.text[:6])
+        return not run.is_open and (is_charged(run, self._readings) or not self._follows_secret(run))
+
+    def _is_announced(self, run: Run) -> bool:
+        """Say whether the speaker has just named a number that stays: "order number"."""
+        row = self._label_of(run)
+        turn, at = run.places[0]
+        is_own = row is not None and row.turn == turn and at - row.label.last <= NEUTRAL_WORDS
+        return is_own and row is not None and row.label.kind == ""
 
     def _unlabelled(self, run: Run) -> str:
         if run.certain < UNEXPLAINED or is_designator(run, self._readings) and not self._awaits_code():
@@ -188,6 +214,8 @@ class Numbers:
         trailing = self._trailing(run)
         if trailing:
             return trailing
+        if is_counting(run) or is_lettered(run, self._readings) and not run.pieces[0][1].is_head:
+            return ""
         if (is_saying(run, self._readings) or is_everyday(run, self._readings)) and not (
             run.is_open and self._follows_secret(run)
         ):
@@ -198,7 +226,7 @@ class Numbers:
 
     def _neutral(self, run: Run, placed: Placed) -> tuple[str, bool]:
         """An order number stays; an answer to a question that may be a card waits for the horizon."""
-        if run.certain > MAX_NEUTRAL:
+        if run.certain > MAX_NEUTRAL or placed.label.is_weak and is_routing(run.text):
             return "PII", False
         turn, at = run.places[0]
         is_own = placed.turn == turn and at - placed.label.last <= NEUTRAL_WORDS
@@ -312,6 +340,24 @@ class Numbers:
                     part.types = ["CREDITCARD"] * len(part.types)
                     part.is_held = False
 
+
+def _labels_of(readings: Sequence[Reading]) -> Iterator[Sequence[Label]]:
+    """List the labels of each turn, with those that begin in the turn before of the same track."""
+    before: dict[Track, Reading] = {}
+    for reading in readings:
+        last = before.get(reading.track)
+        across = labels_across(last, reading) if last is not None and reading.words else ()
+        yield [*across, *reading.labels] if across else reading.labels
+        if reading.words:
+            before[reading.track] = reading
+
+
+def _no_date(_digits: str) -> bool:
+    return False
+
+
+# Types whose values are dates, which are everyday numbers otherwise.
+_DATES: Final = {"DOB": is_birth_date, "EXPIRY": is_month_year}
 
 # Digits from which a value is whole; shorter ones may go on in the next turn.
 _COMPLETE: Final = {"CREDITCARD": 13, "SSN": 9, "ROUTING": 9, "PHONE": 10, "CVV": 3, "EXPIRY": 3, "DOB": 4}

@@ -5,11 +5,13 @@ from typing import Final
 
 from pipeline.redaction.digits import Run
 from pipeline.redaction.reading import Piece, Reading
-from pipeline.redaction.words import decode
+from pipeline.redaction.words import decode, sounds_like_number
 
 MAX_STREET_WORDS: Final = 3
+MAX_CORRECTED_DIGITS: Final = 10  # of a house number that was said twice
 MAX_OPENED_WORDS: Final = 6  # between a word that opens a street and the house number
 MAX_STREET_DIGITS: Final = 5
+MAX_UNIT_FILLERS: Final = 2  # between "apartment" and its number
 MAX_TOWN_WORDS: Final = 12  # "west palm beach florida three three four oh one"
 TOWN_MS: Final = 8_000
 ANSWER_MS: Final = 20_000  # from a question for an address to the begin of the last part of the answer
@@ -21,13 +23,18 @@ def find_addresses(readings: Sequence[Reading], runs: Sequence[Run]) -> Iterator
     """Find street addresses that start with one of the runs."""
     for run in runs:
         turn, piece = run.pieces[-1]
-        if _digits(readings[turn], piece) <= MAX_STREET_DIGITS:
+        digits = _digits(readings[turn], piece)
+        if digits <= MAX_CORRECTED_DIGITS:
             first, at = piece.words[0], piece.words[-1]
+            if digits > MAX_STREET_DIGITS and not _is_corrected(piece):
+                continue
             last, opener = _street_end(readings[turn], at), _street_start(readings[turn], first)
             if last is not None or opener is not None:
                 end = _with_town(readings[turn], _with_unit(readings[turn], at if last is None else last))
                 yield turn, first if opener is None else opener, end
                 yield from _continued(readings, turn, end)
+            elif piece.is_tail:
+                yield from _street_behind(readings, turn)
     for turn, reading in enumerate(readings):
         if reading.asks_place:
             yield from _answers(readings, turn)
@@ -35,6 +42,11 @@ def find_addresses(readings: Sequence[Reading], runs: Sequence[Run]) -> Iterator
             reading.towns = tuple(_towns(reading))
         for first, last in reading.towns:
             yield turn, first, last
+
+
+def _is_corrected(piece: Piece) -> bool:
+    """Say whether talk stands within a number: "one four three no wait seven"."""
+    return piece.words[-1] - piece.words[0] >= len(piece.words)
 
 
 def _digits(reading: Reading, piece: Piece) -> int:
@@ -127,9 +139,12 @@ def _is_place(reading: Reading, at: int) -> bool:
     word, language = reading.words[at], reading.language
     if word.atoms:
         return True
-    is_name = word.kind == "word" and word.norm.isalpha() and word.norm not in language.ordinary
+    is_known = word.norm in language.ordinary and word.norm not in language.place_words
+    is_name = word.kind == "word" and word.norm.isalpha() and not is_known
     if word.norm in language.address_units and at + 1 < len(reading.words):
-        return bool(reading.words[at + 1].atoms)
+        return _unit_end(reading, at) > at
+    if at and _unit_end(reading, at - 1) >= at or at > 1 and _unit_end(reading, at - 2) >= at:
+        return True
     return is_name or word.norm in language.directions or _region_words(reading, at) > 0
 
 
@@ -145,6 +160,20 @@ def _continued(readings: Sequence[Reading], turn: int, last: int) -> Iterator[Ma
             if end == len(reading.norms) - 1 and reading.start_ms - own.end_ms <= TOWN_MS:
                 yield following, 0, end
             return
+
+
+def _street_behind(readings: Sequence[Reading], turn: int) -> Iterator[Mark]:
+    """Find a street in the speaker's next turn behind a turn that ends with a number."""
+    own = readings[turn]
+    following = next((at for at in range(turn + 1, len(readings)) if readings[at].track == own.track), None)
+    if following is not None and readings[following].start_ms - own.end_ms <= TOWN_MS:
+        reading = readings[following]
+        last = _street_end(reading, -1)
+        end = -1 if last is None else _with_town(reading, _with_unit(reading, last))
+        if end == len(reading.norms) - 1:
+            yield turn, own.pieces[-1].words[0], len(own.norms) - 1
+            yield following, 0, end
+            yield from _continued(readings, following, end)
 
 
 def _towns(reading: Reading) -> Iterator[tuple[int, int]]:
@@ -167,18 +196,35 @@ def _region_words(reading: Reading, at: int) -> int:
 
 
 def _with_code(reading: Reading, last: int) -> int:
-    while last + 1 < len(reading.norms) and reading.words[last + 1].kind == "digits":
-        last += 1
+    at = last + 1
+    while at < len(reading.norms) and reading.words[at].kind in ("digits", "filler"):
+        last = at if reading.words[at].kind == "digits" else last
+        at += 1
     return last
 
 
 def _with_unit(reading: Reading, last: int) -> int:
     """Take in "apartment four b" behind the street."""
-    if (
-        last + 2 < len(reading.norms)
-        and reading.norms[last + 1] in reading.language.address_units
-        and reading.words[last + 2].atoms
+    end = _unit_end(reading, last + 1)
+    return end if end > last + 1 else last
+
+
+def _unit_end(reading: Reading, at: int) -> int:
+    """Return the last word of "apartment four b", "unit uh thirty" or "suite b"; the place itself where none begins."""
+    norms, words = reading.norms, reading.words
+    if at >= len(norms) or norms[at] not in reading.language.address_units:
+        return at
+    place = at + 1
+    while place < len(words) and words[place].kind == "filler" and place - at <= MAX_UNIT_FILLERS:
+        place += 1
+    end, near = place - 1, place
+    while (
+        near < len(words) and (words[near].atoms or words[near].kind == "filler") and near - end <= MAX_UNIT_FILLERS + 1
     ):
-        has_letter = last + 3 < len(reading.norms) and len(reading.norms[last + 3]) == 1
-        return last + 3 if has_letter else last + 2
-    return last
+        end = near if words[near].atoms else end
+        near += 1
+    if end < place and sounds_like_number(norms[place - 1], reading.language):
+        return place - 1
+    if end + 1 < len(norms) and len(norms[end + 1]) == 1:
+        end += 1
+    return end if end >= place else at

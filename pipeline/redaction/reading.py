@@ -14,8 +14,12 @@ from pipeline.redaction.words import DOUBTFUL, Lexeme, decode, is_nearly_number,
 from topics.records import Track
 
 OUTRANKED_WORDS: Final = 6  # words behind a firm phrase in which a vague one adds nothing
+CUT_MS: Final = 2_000  # between two turns of one side that may be one sentence
+CUT_WORDS: Final = 4  # of each that a phrase may have
 DATE_GAP: Final = 2  # words such as "of the" between parts of a date
 _MONTH_YEAR: Final = re.compile(r"(0?[1-9]|1[0-2])/(20)?[2-4]\d")
+DAY_DIGITS: Final = 2
+MAX_DAY: Final = 31
 YEAR_DIGITS: Final = 4
 BIRTHS: Final = (1900, 2015)  # years; dates of later ones are mostly deliveries and bills
 MAX_FILLERS: Final = 6  # between two digits of one piece; more is talk
@@ -109,6 +113,7 @@ class Reading:
     spelt: tuple[Spelt, ...] | None = None
     names: tuple[tuple[int, int], ...] | None = None
     towns: tuple[tuple[int, int], ...] | None = None
+    across: tuple["Reading", tuple[Label, ...]] | None = None  # the turn before and the labels that it begins
 
 
 Read = Callable[[Track, bool, Sequence[str], Sequence[int], Sequence[int], int], Reading]
@@ -196,7 +201,11 @@ def _tables(language: Language) -> _Tables:
     carriers = (("strong", language.strong_carriers), ("weak", language.weak_carriers))
     return _Tables(
         fillers=phrase_table((phrase, "") for phrase in language.filler_phrases),
-        labels=phrase_table((phrase, kind) for kind, rows in language.labels.items() for phrase in rows),
+        labels=phrase_table(
+            (" ".join(map(language.plain, phrase.split())), kind)
+            for kind, rows in language.labels.items()
+            for phrase in rows
+        ),
         no_labels=phrase_table((phrase, "") for phrase in language.no_labels),
         name_questions=phrase_table((phrase, "NAME") for phrase in language.name_questions),
         place_questions=phrase_table((phrase, "ADDRESS") for phrase in language.place_questions),
@@ -215,13 +224,32 @@ def _fill(words: list[Lexeme], fillers: PhraseTable) -> None:
 def _labels(norms: list[str], language: Language) -> Iterator[Label]:
     tables = _tables(language)
     firm = -OUTRANKED_WORDS
-    for first, last, kind in phrases(norms, tables.labels):
-        is_single = first == last and norms[first] not in language.firm_words
-        is_weak = is_single or " ".join(norms[first : last + 1]) in tables.weak_labels
+    plain = [language.plain(norm) for norm in norms]
+    for first, last, kind in phrases(plain, tables.labels):
+        is_single = first == last and plain[first] not in language.firm_words
+        is_weak = is_single or " ".join(plain[first : last + 1]) in tables.weak_labels
         if (is_weak and first - firm < OUTRANKED_WORDS) or _starts_with(norms, first, tables.no_labels):
             continue
         firm = firm if is_weak or not kind else last
         yield Label(kind, first, last, is_weak)
+
+
+def labels_across(before: Reading, reading: Reading) -> Sequence[Label]:
+    """Find phrases that a recogniser has cut: they begin at the end of a turn and end at the begin of the next.
+
+    Returns:
+        Labels of the second turn, from its first word on.
+    """
+    if reading.across is None or reading.across[0] is not before:
+        found: tuple[Label, ...] = ()
+        if 0 <= reading.start_ms - before.end_ms <= CUT_MS:
+            cut = len(before.norms[-CUT_WORDS:])
+            labels = _labels([*before.norms[-CUT_WORDS:], *reading.norms[:CUT_WORDS]], reading.language)
+            found = tuple(
+                Label(one.kind, 0, one.last - cut, one.is_weak) for one in labels if one.first < cut <= one.last
+            )
+        reading.across = before, found
+    return reading.across[1]
 
 
 def _starts_with(norms: list[str], at: int, table: PhraseTable) -> bool:
@@ -277,7 +305,8 @@ def _parts(words: list[Lexeme], language: Language, named: Set[int]) -> Iterator
             continue
         fillers += 1
         if not (word.kind == "filler" or _is_slip(words, language, at)) or fillers > MAX_FILLERS:
-            yield from _closed(words, language, inside, is_head, False)
+            is_tail = is_head and at in named and all(words[one].kind == "maybe" for one in inside)  # "oh, expiration"
+            yield from _closed(words, language, inside, is_head, is_tail)
             inside = []
             is_head = is_head and word.kind == "filler"
     yield from _closed(words, language, inside, is_head, True)
@@ -290,7 +319,7 @@ def _is_slip(words: list[Lexeme], language: Language, at: int) -> bool:
     is_begun = words[at - 1].kind == "digits" or any(atom.kind == "multiplier" for atom in words[at - 1].atoms)
     return (
         is_begun
-        and words[at + 1].kind == "digits"
+        and (words[at + 1].kind == "digits" or words[at + 1].norm in language.weak_zeros)
         and words[at].kind == "word"
         and is_nearly_number(words[at].norm, language)
     )
@@ -360,7 +389,7 @@ def _is_pronoun(words: list[Lexeme], language: Language, part: list[int]) -> boo
     )
 
 
-def _is_measured(words: list[Lexeme], language: Language, part: list[int]) -> bool:
+def _is_measured(words: list[Lexeme], language: Language, part: Sequence[int]) -> bool:
     return part[-1] + 1 < len(words) and words[part[-1] + 1].norm in language.measures
 
 
@@ -371,25 +400,44 @@ def _atom(words: list[Lexeme], at: int) -> str:
 def _dates(words: list[Lexeme], language: Language, labels: Sequence[Label]) -> Iterator[Date]:
     """Find groups of date words: months, ordinals and written dates, with digits between and beside them."""
     inside: list[int] = []
-    named = _named(labels)
+    named, gap = _named(labels), 0
     for at, word in enumerate(words):
-        if word.kind in ("month", "ordinal", "date", "digits") and at not in named:
-            is_named = inside and any(inside[-1] < label.last < at for label in labels)
-            if inside and (is_named or at - inside[-1] > DATE_GAP + 1):
-                yield from _dated(words, language, labels, inside)
-                inside = []
-            inside.append(at)
-    yield from _dated(words, language, labels, inside)
+        if word.kind not in ("month", "ordinal", "date", "digits") or at in named:
+            gap += word.kind != "maybe"
+            continue
+        is_named = inside and any(inside[-1] < label.last < at for label in labels)
+        if inside and (is_named or gap > DATE_GAP):
+            yield from _dated(words, language, labels, inside)
+            inside = []
+        if word.kind == "month" and inside and not _is_day(words, inside):
+            inside = []
+        inside.append(at)
+        gap = 0
+    if inside:
+        yield from _dated(words, language, labels, inside)
+
+
+def _is_day(words: list[Lexeme], inside: Sequence[int]) -> bool:
+    """Say whether nothing but a day stands before a month, and not the end of another number."""
+    digits = "".join(digit for digit, _ in decode([atom for at in inside for atom in words[at].atoms]))
+    return len(digits) <= DAY_DIGITS and int(digits or 1) <= MAX_DAY
 
 
 def _dated(words: list[Lexeme], language: Language, labels: Sequence[Label], inside: list[int]) -> Iterator[Date]:
     kinds = {words[at].kind for at in inside}
-    is_named = "month" in kinds and (len(inside) > 1 or words[inside[0]].norm not in language.doubtful_months)
-    if "date" in kinds or is_named or "ordinal" in kinds and "digits" in kinds:
+    is_month = len(inside) > 1 or words[inside[0]].norm not in language.doubtful_months or _is_all(words, inside[0])
+    is_named = "month" in kinds and is_month
+    is_day = "ordinal" in kinds and "digits" in kinds and not _is_measured(words, language, inside)
+    if "date" in kinds or is_named or is_day:
         is_written = len(inside) == 1 and bool(_MONTH_YEAR.fullmatch(words[inside[0]].norm))
         is_expiry = is_written or is_named and len(inside) > 1 and kinds == {"month", "digits"}
         is_open = _is_open(words, language, labels, inside[0], True)
         yield Date(inside[0], inside[-1], is_open, is_expiry, _is_birth(words, inside, kinds))
+
+
+def _is_all(words: list[Lexeme], at: int) -> bool:
+    """Say whether a word is all that a turn says."""
+    return all(place == at or word.kind == "filler" for place, word in enumerate(words))
 
 
 def _is_birth(words: list[Lexeme], inside: list[int], kinds: Set[str]) -> bool:

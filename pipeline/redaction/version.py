@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "5956000294fb"
+DETECTOR: Final = "db747b84d7b5"

@@ -38,6 +38,7 @@ class Language:
         idioms: digit strings that are sayings, not numbers.
         pronouns: digits that stand for a thing behind one of `before_pronouns`.
         measures: units that make the number before them an amount; `per_words` do before one of `per_units`.
+        date_joints: what stands between the parts of a date; `date_signs` of them nowhere else.
         amount_words: what stands before a price.
         time_words: what stands before a time of day.
         last_hour: of the clock that people speak of.
@@ -50,8 +51,10 @@ class Language:
         no_labels: phrases that are no label although they start with one.
         telling_words: "... is my card number"; `owning_words` too.
         number_openers: words beside fillers that may stand between a label, or the start of a sentence, and its number.
+        number_verbs: words of telling and asking, behind which a number is no model's: "found it five four six".
+        place_words: what many towns are called, which are words of talk too.
         mail_labels: what asks for or announces an e-mail address.
-        at_words: `at`, which may be a place; `sure_at_words` are the sign alone.
+        at_words: `at`, which may be a place; `sure_at_words` are the sign alone, `at_sounds` what an ASR writes for it.
         domain_dots: what stands before a top domain; `domain_joints` keep a domain going.
         mail_marks: words that alone are the sign of an address.
         mail_connectors: what joins the parts of a local part; `quiet_mail_words` of them are no sign of an address.
@@ -73,6 +76,9 @@ class Language:
         genitives: endings that a name may carry.
         naming_words: ends of weak carriers behind which a word that is not ordinary is a name.
         name_closers: what a name stands before: "this is ... speaking"; `head_closers` where it begins the turn.
+        agent_closers: what an agent's name stands before, at the end or before one of `question_words`: "fatou here".
+        articles: what stands before a thing and before no name.
+        relatives: ends of weak carriers behind which two words that are no talk are a name: "my wife".
         after_verbs: what stands behind a verb and behind no name: "hang on".
         place_questions: what asks for a street address.
         before_counts: a single number behind one of these counts things: "the last four are".
@@ -102,6 +108,8 @@ class Language:
     measures: Words
     per_words: Words
     per_units: Words
+    date_joints: Words
+    date_signs: Words
     amount_words: Words
     time_words: Words
     last_hour: int
@@ -114,8 +122,10 @@ class Language:
     telling_words: Words
     owning_words: Words
     number_openers: Words
+    number_verbs: Words
     mail_labels: Words
     at_words: Words
+    at_sounds: Words
     sure_at_words: Words
     domain_dots: Words
     domain_joints: Words
@@ -150,6 +160,10 @@ class Language:
     name_closers: Words
     head_closers: Words
     after_verbs: Words
+    agent_closers: Words
+    question_words: Words
+    articles: Words
+    relatives: Words
     naming_words: Words
     before_counts: Words
     regions: Phrases
@@ -158,6 +172,7 @@ class Language:
     address_units: Words
     place_questions: Phrases
     directions: Words
+    place_words: Words
     no_street_words: Words
     talk: Words
     units: Table = field(repr=False)
