@@ -163,7 +163,7 @@ class Numbers:
         is_weak = placed.label.is_weak and not (_is_doubtful(placed.label) and self._is_told(placed, run))
         if run.certain < (UNEXPLAINED if is_weak else 2) and not run.is_tail:
             return echo, False
-        is_date = is_answer and _DATES.get(placed.label.kind, _no_date)(run.text)
+        is_date = is_answer and placed.label.kind in _DATES and _DATES[placed.label.kind](run.text)
         is_told = is_date or self._begins_card(placed, run)
         if is_weak and not is_told and run.certain >= UNEXPLAINED and is_everyday(run, self._readings):
             return "", False
@@ -350,10 +350,6 @@ def _labels_of(readings: Sequence[Reading]) -> Iterator[Sequence[Label]]:
         yield [*across, *reading.labels] if across else reading.labels
         if reading.words:
             before[reading.track] = reading
-
-
-def _no_date(_digits: str) -> bool:
-    return False
 
 
 # Types whose values are dates, which are everyday numbers otherwise.

@@ -6,7 +6,7 @@ Owns everything that one turn's words tell alone; `digits` joins the pieces of s
 import re
 from collections.abc import Callable, Iterator, Sequence, Set
 from dataclasses import dataclass, replace
-from functools import cache
+from functools import cache, lru_cache
 from typing import Final, NamedTuple
 
 from pipeline.redaction.languages import ENGLISH, Language
@@ -16,6 +16,7 @@ from topics.records import Track
 OUTRANKED_WORDS: Final = 6  # words behind a firm phrase in which a vague one adds nothing
 CUT_MS: Final = 2_000  # between two turns of one side that may be one sentence
 CUT_WORDS: Final = 4  # of each that a phrase may have
+_REMEMBERED: Final = 4_096  # ends and begins of turns whose labels are known
 DATE_GAP: Final = 2  # words such as "of the" between parts of a date
 _MONTH_YEAR: Final = re.compile(r"(0?[1-9]|1[0-2])/(20)?[2-4]\d")
 DAY_DIGITS: Final = 2
@@ -113,7 +114,6 @@ class Reading:
     spelt: tuple[Spelt, ...] | None = None
     names: tuple[tuple[int, int], ...] | None = None
     towns: tuple[tuple[int, int], ...] | None = None
-    across: tuple["Reading", tuple[Label, ...]] | None = None  # the turn before and the labels that it begins
 
 
 Read = Callable[[Track, bool, Sequence[str], Sequence[int], Sequence[int], int], Reading]
@@ -240,16 +240,17 @@ def labels_across(before: Reading, reading: Reading) -> Sequence[Label]:
     Returns:
         Labels of the second turn, from its first word on.
     """
-    if reading.across is None or reading.across[0] is not before:
-        found: tuple[Label, ...] = ()
-        if 0 <= reading.start_ms - before.end_ms <= CUT_MS:
-            cut = len(before.norms[-CUT_WORDS:])
-            labels = _labels([*before.norms[-CUT_WORDS:], *reading.norms[:CUT_WORDS]], reading.language)
-            found = tuple(
-                Label(one.kind, 0, one.last - cut, one.is_weak) for one in labels if one.first < cut <= one.last
-            )
-        reading.across = before, found
-    return reading.across[1]
+    if not 0 <= reading.start_ms - before.end_ms <= CUT_MS:
+        return ()
+    return _labels_across(tuple(before.norms[-CUT_WORDS:]), tuple(reading.norms[:CUT_WORDS]), reading.language)
+
+
+@lru_cache(_REMEMBERED)
+def _labels_across(before: tuple[str, ...], after: tuple[str, ...], language: Language) -> tuple[Label, ...]:
+    """Find labels by words alone: a reading that knew the one before would keep a whole call alive."""
+    cut = len(before)
+    labels = _labels([*before, *after], language)
+    return tuple(Label(one.kind, 0, one.last - cut, one.is_weak) for one in labels if one.first < cut <= one.last)
 
 
 def _starts_with(norms: list[str], at: int, table: PhraseTable) -> bool:

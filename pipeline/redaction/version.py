@@ -5,4 +5,4 @@
 
 from typing import Final
 
-DETECTOR: Final = "db747b84d7b5"
+DETECTOR: Final = "2b9455ee9342"
